@@ -1,0 +1,122 @@
+"""What the model reads, and where in it the dynamic signal stands.
+
+Pure text: no model, no tokenizer, no I/O. Training and inference build their prompts here and nowhere else.
+Two styles: *tagged* for models that know our special tokens (the embedded model), *instruct* for every other causal
+language model, with or without a chat template. The signal stands after everything static and just before the answer, so
+that the key-value cache of the static part is shared (EG-CFG, arXiv:2506.10948, section on dynamic signals).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+Style = Literal["tagged", "instruct"]
+MAX_LINES = 80
+LINE_TOKENS = tuple(f"<L{number}>" for number in range(1, MAX_LINES + 1))
+SPECIAL_TOKENS = (
+    "<pad>", "<bug>", "<test>", "<err>", "<trace>", "<cand>", "<fix>", "<end>", "<notrace>", "<susp>",
+    *LINE_TOKENS,
+)  # fmt: skip
+MAX_TESTS = 3
+TEST_CHARS = 400
+FAILURE_CHARS = 160
+
+ChatTemplate = Callable[[str], str]  # one user message in, prompt text up to the assistant's turn out
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One function to regenerate.
+
+    function: the faulty function, normalised: decorators and `def` at column 0, four-space indentation.
+    header_lines: how many of its lines stand before the body (decorators, signature, docstring).
+    tests: sources of failing tests, dedented, most telling first.
+    failure: exception and message of the first failing test, one line.
+    context: what else the function needs (imports, class header, callees), for instruct prompts.
+    """
+
+    function: str
+    header_lines: int
+    tests: tuple[str, ...] = ()
+    failure: str = ""
+    context: str = ""
+
+    @property
+    def header(self) -> str:
+        return "".join(self.function.splitlines(keepends=True)[: self.header_lines])
+
+    @property
+    def body(self) -> str:
+        return "".join(self.function.splitlines(keepends=True)[self.header_lines :])
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """Text before the answer: `head`, then the signal or `no_signal`, then `tail`. The answer is the body, then `end`."""
+
+    head: str
+    no_signal: str
+    tail: str
+    end: str
+    style: Style
+
+    @property
+    def plain(self) -> str:
+        """The text of p_sol before the body."""
+        return self.head + self.no_signal + self.tail
+
+    def with_signal(self, signal: str) -> str:
+        """The text of p_dyn before the body; an empty signal gives `plain`."""
+        return self.head + signal + self.tail if signal else self.plain
+
+
+def cut(text: str, limit: int) -> str:
+    """Return `text` cut to `limit` characters, the cut shown."""
+    return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def numbered(function: str) -> str:
+    """Return the function with a line token before each of its first 80 lines."""
+    lines = function.splitlines()
+    marks = [*LINE_TOKENS[: len(lines)], *[""] * (len(lines) - MAX_LINES)]
+    return "".join(f"{mark}{line}\n" for mark, line in zip(marks, lines, strict=True))
+
+
+def tagged_prompt(task: Task) -> Prompt:
+    """Return the prompt for a model trained on our special tokens."""
+    tests = "".join(f"<test>{cut(defuse(test.strip()), TEST_CHARS)}\n" for test in task.tests[:MAX_TESTS])
+    failure = f"<err>{cut(one_line(defuse(task.failure)), FAILURE_CHARS)}\n"
+    bug = "<bug>" + numbered(defuse(task.function))
+    return Prompt(tests + failure + bug, "<notrace>", "<fix>", "<end>", "tagged")
+
+
+def instruct_prompt(task: Task, chat: ChatTemplate | None = None) -> Prompt:
+    """Return the prompt for any other model; `chat` renders its chat template, None means plain text."""
+    context = f"Context:\n```python\n{task.context.strip()}\n```\n\n" if task.context.strip() else ""
+    tests = "\n\n".join(cut(test.strip(), 4 * TEST_CHARS) for test in task.tests[:MAX_TESTS])
+    static = (
+        "A Python function is faulty: the tests below fail. Write the whole function again with the fault repaired. "
+        "Keep the signature. Answer with one Python code block and nothing else.\n\n"
+        f"{context}Faulty function:\n```python\n{task.function.rstrip()}\n```\n\n"
+        f"Failing tests:\n```python\n{tests}\n```\n\nFailure: {cut(one_line(task.failure), 4 * FAILURE_CHARS)}\n"
+    )
+    slot = "\N{OBJECT REPLACEMENT CHARACTER}signal\N{OBJECT REPLACEMENT CHARACTER}"
+    text = chat(static + slot) if chat else f"### Instruction:\n{static}{slot}\n### Response:\n"
+    head, _, tail = text.partition(slot)
+    return Prompt(head, "", f"{tail}```python\n{task.header}", "```", "instruct")
+
+
+def one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def defuse(text: str) -> str:
+    """Return untrusted text with our special tokens broken, so that a repository cannot fake a prompt's structure."""
+    if "<" not in text:
+        return text
+    for token in SPECIAL_TOKENS:
+        if token in text:
+            text = text.replace(token, token.replace("<", "< "))
+    return text

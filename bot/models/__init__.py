@@ -1,0 +1,1 @@
+"""Language models behind one protocol: local weights and the embedded model."""

@@ -1,0 +1,176 @@
+"""The records that flow through the pipeline, in flow order, and their JSON.
+
+Plain frozen dataclasses without behaviour of their own. A record of a test run or a trace belongs to `runners.runner`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from runners.runner import Frame, FunctionKey, Phase, TestRun
+
+FailureKind = Literal["failure", "flaky", "collection", "fixture", "timeout", "crash"]
+Origin = Literal["plain", "guided", "sampled", "edit"]
+VerdictWord = Literal["strong", "plausible", "suspect", "rejected"]
+
+
+@dataclass(frozen=True, slots=True)
+class TestFailure:
+    """A test that fails on the unpatched checkout."""
+
+    __test__ = False  # a record, not a test class
+    node_id: str  # as pytest prints it: "tests/test_stack.py::test_pop[empty]"
+    phase: Phase
+    kind: FailureKind  # only "failure" and "timeout" are repairable by rewriting a body
+    exception: str
+    message: str
+    frames: tuple[Frame, ...]  # repository frames only, innermost last
+    functions: frozenset[FunctionKey] = frozenset()  # executed by the test
+
+    @property
+    def repairable(self) -> bool:
+        return self.kind in ("failure", "timeout", "crash") and self.phase == "call"
+
+
+@dataclass(frozen=True, slots=True)
+class Discovery:
+    """What the first runs of the suite showed."""
+
+    failures: tuple[TestFailure, ...]
+    passing: tuple[TestRun, ...]  # with their coverage
+    collected: int
+    skipped: int
+    duration_s: float
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """A function that may hold the fault."""
+
+    key: FunctionKey
+    score: float  # mean of ochiai and traceback, 0..1
+    ochiai: float
+    traceback: float
+    reason: str  # for people: "executed by 2 of 2 failing and 1 of 14 passing tests; innermost frame"
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What a search used. Counted always, reported always."""
+
+    seconds: float = 0.0
+    tokens: int = 0  # tokens written by the model, drafts and continuations included
+    passes: int = 0  # forward passes
+    positions: int = 0  # positions computed in them, over all rows
+    executions: int = 0  # bodies run against the guiding tests
+
+    def __add__(self, other: Spent) -> Spent:
+        return Spent(*(getattr(self, f.name) + getattr(other, f.name) for f in dataclasses.fields(Spent)))
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How much one search may use; None means no limit of that kind."""
+
+    seconds: float | None = 300.0
+    tokens: int | None = None
+    positions: int | None = None
+    executions: int | None = 4000
+
+    def exceeded(self, spent: Spent) -> str:
+        """Return the name of the first limit that is used up, or ""."""
+        for name in ("seconds", "tokens", "positions", "executions"):
+            limit = getattr(self, name)
+            if limit is not None and getattr(spent, name) >= limit:
+                return name
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting of the decoder."""
+
+    gamma: float  # guidance scale; 0 is the plain model
+    temperature: float = 0.8  # of the continuations
+    horizon: int = 3  # d, lines of a continuation
+    candidates: int = 3  # s, continuations at each boundary
+
+    def __str__(self) -> str:
+        return f"gamma={self.gamma:g} t={self.temperature:g} d={self.horizon} s={self.candidates}"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A whole body that passed the guiding tests in the warm sandbox: a hint, never a verdict."""
+
+    suspect: Suspect
+    body: str  # normalised: four-space indentation, `def` at column 0
+    origin: Origin
+    setting: str  # "gamma=1 t=0.8 d=3 s=3"
+    logprob: float  # of the whole body under the plain model, nats
+    spent: Spent  # up to the moment it was found
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """One function body replaced in one file."""
+
+    path: str
+    qualname: str
+    before: bytes
+    after: bytes
+    diff: str  # unified, a/ b/ prefixes
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The judgement of a patch by cold runs."""
+
+    word: VerdictWord
+    reasons: tuple[str, ...]
+    fixed: tuple[str, ...] = ()  # node ids that failed before and pass now
+    still_failing: tuple[str, ...] = ()
+    broken: tuple[str, ...] = ()  # node ids that passed before and do not now
+    regression_tests: int = 0
+    level: str = ""  # how it was judged: "J4 in docker"
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """The outcome for one group of failures blamed on the same functions."""
+
+    failures: tuple[TestFailure, ...]
+    suspects: tuple[Suspect, ...]
+    candidate: Candidate | None
+    patch: Patch | None
+    verdict: Verdict | None
+    spent: Spent = field(default_factory=Spent)
+    reason: str = ""  # why there is no patch, when there is none
+
+    @property
+    def published(self) -> bool:
+        return self.verdict is not None and self.verdict.word in ("strong", "plausible")
+
+
+class Emit(Protocol):
+    """Where every stage tells what it does, for the journal and the terminal. Fields must survive `to_json`."""
+
+    def __call__(self, event: str, **fields: Any) -> None: ...
+
+
+def to_json(record: Any) -> Any:
+    """Return `record` as JSON-able data; bytes become text, sets become sorted lists."""
+    if dataclasses.is_dataclass(record) and not isinstance(record, type):
+        return {f.name: to_json(getattr(record, f.name)) for f in dataclasses.fields(record)}
+    if isinstance(record, dict):
+        return {str(key): to_json(value) for key, value in record.items()}
+    if isinstance(record, (list, tuple)):
+        return [to_json(item) for item in record]
+    if isinstance(record, (set, frozenset)):
+        return sorted((to_json(item) for item in record), key=str)
+    if isinstance(record, bytes):
+        return record.decode("utf-8", "replace")
+    return record

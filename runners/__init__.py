@@ -1,0 +1,1 @@
+"""Runs a repository's own tests where they can do no harm, and tells what happened."""
