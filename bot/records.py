@@ -1,6 +1,6 @@
 """The records that flow through the pipeline, in flow order, and their JSON.
 
-Plain frozen dataclasses without behaviour of their own. A record of a test run or a trace belongs to `runners.runner`.
+Plain frozen dataclasses without behaviour of their own. Test runs and traces are `runners.runner`'s.
 """
 
 from __future__ import annotations

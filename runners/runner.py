@@ -1,9 +1,9 @@
 """What a runner is, what it returns, its limits and its errors: the host's half of the sandbox.
 
-A `Runner` executes tests in a sandbox in two ways. `run_suite` is cold: a fresh process on a fresh copy, the only source
-of verdicts. `open_session` is warm: a fork server that runs many variants of one function against a few tests, the source
-of traces. Everything that comes back from a sandbox is untrusted and is checked field by field in `runners.wire`.
-Paths inside records are POSIX and relative to the repository root; line numbers are 1-based lines of the file as executed.
+A `Runner` executes tests in a sandbox in two ways. `run_suite` is cold: a fresh process on a fresh copy, the only
+source of verdicts. `open_session` is warm: a fork server that runs many variants of one function against a few tests,
+the source of traces. Everything that comes back from a sandbox is untrusted and is checked field by field in `runners.wire`.
+Paths inside records are POSIX and relative to the repository root; lines are 1-based, of the file as executed.
 """
 
 from __future__ import annotations

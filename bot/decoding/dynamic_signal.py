@@ -1,7 +1,7 @@
 """The dynamic signal: tells as text what happened when continuations of a half-written body were run.
 
-Pure functions from observations to text; sampling and execution happen in `decoder`. Equal behaviours are merged, entries
-are ranked, the order is deterministic, every entry and the whole have a budget, and a lost or cut trace is said.
+Pure functions from observations to text; sampling and execution happen in `decoder`. Equal behaviours are merged,
+entries are ranked, the order is deterministic, every entry and the whole have a budget, and a lost or cut trace is said.
 Source: EG-CFG, arXiv:2506.10948 (traces of candidate continuations as a prompt segment); format and budgets are ours.
 """
 
@@ -58,7 +58,7 @@ def render(
 ) -> str:
     """Return the signal, or "" when it could not tell one continuation from another.
 
-    observations: of the faulty body first, if any; equal ones are merged, passing ones come first, then the longer traces.
+    observations: of the faulty body first, if any; equal ones are merged, passing first, then the longer traces.
     measure: length in tokens; budgets are in its unit.
     """
     groups: dict[tuple[object, ...], Observation] = {}
@@ -124,9 +124,7 @@ def _event_text(event: TraceEvent) -> str:
     values = ", ".join(f"{name}={one_line(defuse(value))}" for name, value in event.values)
     if event.kind == "return":
         return f" ret {values.removeprefix('return=')}"
-    return (
-        f" {event.kind} {values.removeprefix('raise=')}" if event.kind in ("raise", "yield") else f" {values}"
-    )
+    return f" {event.kind} {values.removeprefix('raise=')}" if event.kind in ("raise", "yield") else f" {values}"
 
 
 def _within(
@@ -147,9 +145,7 @@ def _within(
     kept = len(texts)
     while kept > 0:
         first = (kept + 1) // 2
-        shown = (
-            texts if kept == len(texts) else [*texts[:first], " ..", *texts[len(texts) - (kept - first) :]]
-        )
+        shown = texts if kept == len(texts) else [*texts[:first], " ..", *texts[len(texts) - (kept - first) :]]
         tail = " (cut)" if trace.cut else ""
         if measure("".join(shown) + tail) <= room:
             return start + "".join(shown) + tail + end
@@ -158,7 +154,7 @@ def _within(
 
 
 def telling(events: Sequence[TraceEvent]) -> list[TraceEvent]:
-    """Return the events worth words: those with values or an ending; of a line run often, first two and last visits."""
+    """Return the events worth words: those with values or an ending; of a line run often, first two visits and last."""
     visits: dict[tuple[int, int], int] = {}
     for event in events:
         visits[event.line, event.depth] = visits.get((event.line, event.depth), 0) + 1

@@ -2,8 +2,8 @@
 
 Pure text: no model, no tokenizer, no I/O. Training and inference build their prompts here and nowhere else.
 Two styles: *tagged* for models that know our special tokens (the embedded model), *instruct* for every other causal
-language model, with or without a chat template. The signal stands after everything static and just before the answer, so
-that the key-value cache of the static part is shared (EG-CFG, arXiv:2506.10948, section on dynamic signals).
+language model, with or without a chat template. The signal stands after everything static and just before the answer,
+so that the key-value cache of the static part is shared (EG-CFG, arXiv:2506.10948, section on dynamic signals).
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """Text before the answer: `head`, then the signal or `no_signal`, then `tail`. The answer is the body, then `end`."""
+    """Text before the answer: `head`, the signal or `no_signal`, then `tail`. The answer is the body, then `end`."""
 
     head: str
     no_signal: str
