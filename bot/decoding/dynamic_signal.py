@@ -1,7 +1,7 @@
 """The dynamic signal: tells as text what happened when continuations of a half-written body were run.
 
 Pure functions from observations to text; sampling and execution happen in `decoder`. Equal behaviours are merged,
-entries are ranked, the order is deterministic, every entry and the whole have a budget, and a lost or cut trace is said.
+entries are ranked, the order is deterministic, every entry and the whole have a budget, a lost or cut trace is said.
 Source: EG-CFG, arXiv:2506.10948 (traces of candidate continuations as a prompt segment); format and budgets are ours.
 """
 

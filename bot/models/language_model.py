@@ -79,7 +79,7 @@ class LanguageModel(Protocol):
         limit: int,
         stop: Stop,
     ) -> list[list[int]]:
-        """Return `count` continuations of at most `limit` tokens, ending where `stop` says or at an end token (kept)."""
+        """Return `count` continuations of at most `limit` tokens; each ends where `stop` says or at a kept end token."""
         ...
 
     def advance(self, branches: Sequence[Branch]) -> list[Array]:
