@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +25,7 @@ class Usage:
 
     passes: int = 0  # forward passes
     positions: int = 0  # positions over all rows of all passes
-    tokens: int = 0  # tokens chosen or sampled
+    tokens: int = 0  # tokens sampled; those the decoder chooses are counted by the decoder
 
 
 class Branch(Protocol):
@@ -44,6 +44,15 @@ class Branch(Protocol):
 
     def rebase(self, prompt: Sequence[int], answer: Sequence[int]) -> None:
         """Become prompt + answer, keeping the cache of the longest common prefix."""
+        ...
+
+
+@runtime_checkable
+class DraftBranch(Protocol):
+    """A branch that can check a draft in one pass; a model need not offer it."""
+
+    def along(self, ids: Sequence[int]) -> Array:
+        """Extend the sequence by `ids`; return the distributions before, between and after them, (len(ids) + 1, V)."""
         ...
 
 
@@ -79,7 +88,7 @@ class LanguageModel(Protocol):
         limit: int,
         stop: Stop,
     ) -> list[list[int]]:
-        """Return `count` continuations of at most `limit` tokens; each ends where `stop` says or at a kept end token."""
+        """Return `count` continuations of at most `limit` tokens, ended by `stop` or by an end token, which is kept."""
         ...
 
     def advance(self, branches: Sequence[Branch]) -> list[Array]:
@@ -93,3 +102,14 @@ class LanguageModel(Protocol):
     def score_many(self, branch: Branch, drafts: Sequence[Sequence[int]]) -> list[float]:
         """Return the summed log p of each draft after `branch`, in batches sharing the branch's cache."""
         ...
+
+
+def text_after(model: LanguageModel, before: Sequence[int], ids: Sequence[int]) -> str:
+    """Return the text that `ids` add after `before`.
+
+    Some tokenizers drop a leading space, or need two tokens for one character: a few tokens of context settle both.
+    """
+    context = list(before[-4:])
+    head = model.decode(context)
+    text = model.decode([*context, *ids])
+    return text[len(head) :] if text.startswith(head) else model.decode(list(ids))
