@@ -1,0 +1,252 @@
+"""Git: branches without touching the user's tree, atomic writes, and no program of the repository ever run."""
+
+from __future__ import annotations
+
+import stat
+import subprocess
+
+import git
+import pytest
+
+from bot.errors import RepositoryError
+from bot.git import apply, check_branch, create_branch, head, is_dirty, is_repository
+from bot.records import Patch
+
+BEFORE, AFTER = b"def f():\n    return 1\n", b"def f():\n    return 2\n"
+
+
+def patch(path="src/a.py", before=BEFORE, after=AFTER):
+    return Patch(path, "f", before, after, "")
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    root = tmp_path / "checkout"
+    (root / "src").mkdir(parents=True)
+    (root / "src/a.py").write_bytes(BEFORE)
+    (root / "README").write_text("read me\n")
+    repository = git.Repo.init(root, initial_branch="main")
+    with repository.config_writer() as config:
+        config.set_value("user", "name", "Ada").set_value("user", "email", "ada@example.org")
+    repository.index.add(["src/a.py", "README"])
+    repository.index.commit("first")
+    return root
+
+
+def state(root):
+    """Everything that must not change: index bytes, HEAD, and files with their times."""
+    files = {
+        p: (p.read_bytes(), p.stat().st_mtime_ns) for p in root.rglob("*") if p.is_file() and ".git" not in p.parts
+    }
+    return (root / ".git/index").read_bytes(), (root / ".git/HEAD").read_text(), files
+
+
+def show(root, what):
+    return git.Git(root).execute(["git", "show", what], stdout_as_string=False, strip_newline_in_stdout=False)
+
+
+def test_a_folder_without_git_is_no_repository_and_is_never_dirty(tmp_path):
+    assert not is_repository(tmp_path)
+    assert head(tmp_path) == ""
+    assert is_dirty(tmp_path) == []
+
+
+def test_dirty_lists_changed_tracked_files_but_not_untracked_ones(checkout):
+    assert is_dirty(checkout) == []
+    (checkout / "new.txt").write_text("x")
+    (checkout / "src/a.py").write_text("changed")
+    (checkout / "README").unlink()
+    assert is_dirty(checkout) == ["README", "src/a.py"]
+    assert is_dirty(checkout / "src") == ["a.py"]
+
+
+def test_dirty_also_lists_staged_changes_and_paths_with_odd_names(checkout):
+    odd = checkout / "naïve \n name.py"
+    odd.write_text("x")
+    git.Repo(checkout).index.add([odd.name])
+    assert is_dirty(checkout) == [odd.name]
+
+
+def test_a_branch_holds_only_the_patched_files_and_touches_nothing_of_the_users(checkout):
+    (checkout / "README").write_text("work in progress\n")
+    git.Repo(checkout).index.add(["README"])
+    (checkout / "untracked").write_text("x")
+    before = state(checkout)
+    commit = create_branch(checkout, "egcfg-fix/main", [patch()], "fix: f\n\nwhy")
+    assert state(checkout) == before
+    repository = git.Repo(checkout)
+    made = repository.commit("egcfg-fix/main")
+    assert made.hexsha == commit
+    assert made.parents == (repository.head.commit,)
+    assert [change.a_path for change in made.parents[0].diff(made)] == ["src/a.py"]
+    assert show(checkout, f"{commit}:src/a.py") == AFTER
+    assert (made.author.name, made.author.email, made.message) == ("Ada", "ada@example.org", "fix: f\n\nwhy\n")
+    assert repository.active_branch.name == "main"
+
+
+def test_paths_are_relative_to_a_folder_inside_the_repository(checkout):
+    commit = create_branch(checkout / "src", "fix", [patch("a.py")], "fix")
+    assert show(checkout, f"{commit}:src/a.py") == AFTER
+
+
+def test_an_executable_file_stays_executable_in_the_commit(checkout):
+    repository = git.Repo(checkout)
+    (checkout / "src/a.py").chmod(0o755)
+    repository.index.add(["src/a.py"])
+    repository.index.commit("executable")
+    commit = create_branch(checkout, "fix", [patch()], "fix")
+    assert "100755" in repository.git.ls_tree(commit, "src/a.py")
+
+
+def test_line_ends_that_the_checkout_converted_are_converted_back(checkout):
+    commit = create_branch(
+        checkout, "fix", [patch(before=BEFORE.replace(b"\n", b"\r\n"), after=AFTER.replace(b"\n", b"\r\n"))], "fix"
+    )
+    assert show(checkout, f"{commit}:src/a.py") == AFTER
+
+
+def test_a_branch_is_refused_when_the_patch_was_proven_on_uncommitted_content(checkout):
+    with pytest.raises(RepositoryError, match="uncommitted"):
+        create_branch(checkout, "fix", [patch(before=b"def f(): return 9\n")], "fix")
+    assert [branch.name for branch in git.Repo(checkout).branches] == ["main"]
+
+
+def test_a_branch_is_refused_for_a_file_that_is_not_committed(checkout):
+    (checkout / "new.py").write_bytes(BEFORE)
+    with pytest.raises(RepositoryError, match="not a file of the commit"):
+        create_branch(checkout, "fix", [patch("new.py")], "fix")
+
+
+@pytest.mark.parametrize("name", ["-f", "a..b", "a b", "", "a~1", "x.lock", "@{-1}"])
+def test_what_is_no_branch_name_is_refused(checkout, name):
+    with pytest.raises(RepositoryError, match="not a name for a branch"):
+        check_branch(checkout, name)
+
+
+def test_an_existing_branch_is_never_overwritten(checkout):
+    with pytest.raises(RepositoryError, match="exists already"):
+        create_branch(checkout, "main", [patch()], "fix")
+
+
+def test_without_git_or_without_a_commit_there_is_no_branch(tmp_path):
+    with pytest.raises(RepositoryError, match="not a git repository"):
+        check_branch(tmp_path, "fix")
+    git.Repo.init(tmp_path)
+    with pytest.raises(RepositoryError, match="no commit yet"):
+        check_branch(tmp_path, "fix")
+
+
+def test_without_an_identity_egcfg_fix_commits_as_itself(checkout, monkeypatch):
+    monkeypatch.setenv("HOME", str(checkout))
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    with git.Repo(checkout).config_writer() as config:
+        config.remove_section("user")
+    commit = create_branch(checkout, "fix", [patch()], "fix")
+    assert git.Repo(checkout).commit(commit).author.name == "egcfg-fix"
+
+
+def test_no_program_named_by_the_repository_is_run(checkout, tmp_path):
+    trap, mark = tmp_path / "trap", tmp_path / "ran"
+    trap.write_text(f"#!/bin/sh\necho $0 $@ >> {mark}\ncat\n")
+    trap.chmod(0o755)
+    hooks = ("reference-transaction", "pre-commit", "post-index-change", "post-checkout", "post-commit", "commit-msg")
+    for hook in hooks:
+        (checkout / ".git/hooks" / hook).symlink_to(trap)
+    with (checkout / ".git/config").open("a") as file:
+        file.write(
+            f"[core]\n\tfsmonitor = {trap}\n\tpager = {trap}\n\tsshCommand = {trap}\n\taskPass = {trap}\n"
+            f'[filter "evil.one"]\n\tclean = {trap}\n\tsmudge = {trap}\n\tprocess = {trap}\n\trequired = true\n'
+            f'[diff "evil.two"]\n\ttextconv = {trap}\n\tcommand = {trap}\n[diff]\n\texternal = {trap}\n'
+            f"[gpg]\n\tprogram = {trap}\n[commit]\n\tgpgSign = true\n[credential]\n\thelper = {trap}\n"
+            f"[alias]\n\tstatus = !{trap}\n\tls-tree = !{trap}\n"
+        )
+    (checkout / ".gitattributes").write_text("* filter=evil.one diff=evil.two\n")
+    assert not mark.exists()
+    (checkout / "README").write_text("read ME\n")  # same size: git must compare the content, through the filter
+    assert is_dirty(checkout) == ["README"]
+    create_branch(checkout, "fix", [patch()], "fix")
+    apply(checkout, [patch()])
+    assert not mark.exists()
+    assert (checkout / "src/a.py").read_bytes() == AFTER
+    subprocess.run(["git", "status"], cwd=checkout, capture_output=True, check=False)
+    assert mark.exists()  # the trap itself works
+
+
+def test_variables_of_a_surrounding_git_do_not_lead_astray(checkout, tmp_path, monkeypatch):
+    other = tmp_path / "other"
+    git.Repo.init(other)
+    monkeypatch.setenv("GIT_DIR", str(other / ".git"))
+    monkeypatch.setenv("GIT_INDEX_FILE", str(other / ".git/index"))
+    monkeypatch.setenv("GIT_CONFIG_PARAMETERS", "'core.bare'='true'")
+    assert is_repository(checkout)
+    assert is_dirty(checkout) == []
+    create_branch(checkout, "fix", [patch()], "fix")
+    assert (checkout / ".git/refs/heads/fix").exists()
+
+
+def test_applying_writes_the_bytes_and_keeps_the_mode(checkout):
+    (checkout / "src/a.py").chmod(0o750)
+    assert apply(checkout, [patch()], allow_dirty=True) == ["src/a.py"]
+    assert (checkout / "src/a.py").read_bytes() == AFTER
+    assert stat.S_IMODE((checkout / "src/a.py").stat().st_mode) == 0o750
+    assert sorted(p.name for p in (checkout / "src").iterdir()) == ["a.py"]
+
+
+def test_applying_works_without_git(tmp_path):
+    (tmp_path / "a.py").write_bytes(BEFORE)
+    apply(tmp_path, [patch("a.py")])
+    assert (tmp_path / "a.py").read_bytes() == AFTER
+
+
+def test_a_file_that_changed_since_it_was_read_stops_everything(checkout):
+    (checkout / "README").write_text("changed meanwhile\n")
+    before = state(checkout)
+    with pytest.raises(RepositoryError, match="changed since it was read"):
+        apply(checkout, [patch(), patch("README", b"read me\n", b"x")], allow_dirty=True)
+    assert state(checkout) == before
+
+
+def test_a_file_with_uncommitted_changes_is_left_alone_unless_allowed(checkout):
+    (checkout / "src/a.py").write_bytes(b"# mine\n" + BEFORE)
+    mine = patch(before=b"# mine\n" + BEFORE, after=b"# mine\n" + AFTER)
+    with pytest.raises(RepositoryError, match="uncommitted changes") as caught:
+        apply(checkout, [mine])
+    assert "--allow-dirty" in caught.value.hint
+    assert apply(checkout, [mine], allow_dirty=True) == ["src/a.py"]
+
+
+def test_other_dirty_files_do_not_matter(checkout):
+    (checkout / "README").write_text("work in progress\n")
+    apply(checkout, [patch()])
+    assert (checkout / "README").read_text() == "work in progress\n"
+
+
+def test_links_and_paths_that_leave_the_repository_are_refused(checkout, tmp_path):
+    secret = tmp_path / "secret.py"
+    secret.write_bytes(BEFORE)
+    (checkout / "link.py").symlink_to(secret)
+    (checkout / "folder").symlink_to(tmp_path)
+    for path in (
+        "link.py",
+        "folder/secret.py",
+        "../secret.py",
+        str(secret),
+        ".git/config",
+        "sub/.GIT/hooks/x",
+        "",
+        "src",
+    ):
+        with pytest.raises(RepositoryError):
+            apply(checkout, [patch(path)], allow_dirty=True)
+    assert secret.read_bytes() == BEFORE
+
+
+def test_a_failed_write_puts_the_earlier_files_back(checkout):
+    before = state(checkout)[0]
+    broken = patch("README", b"read me\n", None)  # stands for a disk that fails half-way
+    with pytest.raises(TypeError):
+        apply(checkout, [patch(), broken])
+    assert state(checkout)[0] == before
+    assert (checkout / "src/a.py").read_bytes() == BEFORE
+    assert (checkout / "README").read_text() == "read me\n"
+    assert sorted(p.name for p in (checkout / "src").iterdir()) == ["a.py"]
