@@ -1,4 +1,4 @@
-# make demo    set everything up, then repair a bundled example with the embedded model
+# make demo    set everything up, then repair a bundled example: EXAMPLE=orders (or ledger, scheduler)
 # make test    set everything up, then run the tests
 # make check   formatting, lint, types and tests: what a change must pass
 # make setup   only set up
@@ -20,7 +20,7 @@ setup:
 	@.ci/setup $(VENV) dev
 
 demo: setup
-	@$(BIN)/python examples/demo.py
+	@$(BIN)/python examples/demo.py $(EXAMPLE)
 
 # Tests that need Docker run where an engine answers, and always in CI, where a missing engine is a failure.
 # Tests that download something run only on request: make test MARKS=network
