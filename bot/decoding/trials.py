@@ -1,0 +1,114 @@
+"""Bodies, whole and half-written, run on the guiding tests: each at most once, and what it cost.
+
+Decides how a body becomes a file to run and which of its runs is told. The session executes; nothing here does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from bot.decoding.dynamic_signal import Observation, ObservationOrigin
+from bot.functions import BodyError, FunctionText, splice
+from bot.models.language_model import LanguageModel, Usage
+from bot.records import Emit, Spent
+from runners.runner import Execution, Session, TestRun
+
+
+@dataclass(slots=True)
+class Trials:
+    """The bodies of one function that were run in one session, by their text."""
+
+    function: FunctionText
+    source: bytes
+    session: Session
+    emit: Emit
+    executions: int = 0
+    _traced: dict[str, Execution] = field(default_factory=dict)
+    _plain: dict[str, Execution] = field(default_factory=dict)
+    _broken: set[str] = field(default_factory=set)
+
+    def run(self, bodies: Sequence[str], *, trace: bool = False) -> list[Execution | None]:
+        """Return what the guiding tests did with each whole body; None for one that cannot stand in the file."""
+        files: dict[str, bytes] = {}
+        for body in bodies:
+            if body not in files and body not in self._broken and self._known(body, trace) is None:
+                try:
+                    files[body] = splice(self.source, self.function, body)
+                except BodyError:
+                    self._broken.add(body)
+        if files:
+            executions = self.session.execute(list(files.values()), trace=trace)
+            self.executions += len(files)
+            memory = self._traced if trace else self._plain
+            for body, execution in zip(files, executions, strict=True):
+                memory[body] = execution
+                outcome = _told(execution, 0).outcome if execution.runs else "missing"
+                self.emit("execution", outcome=outcome, passed=execution.passed)
+        return [self._known(body, trace) for body in bodies]
+
+    def _known(self, body: str, trace: bool) -> Execution | None:
+        known = self._traced.get(body)
+        return known if known is not None or trace else self._plain.get(body)
+
+    def faulty(self) -> Execution | None:
+        """Return what the tests do with the function as it is."""
+        return self.run([self.function.body], trace=True)[0]
+
+    def observe(
+        self, execution: Execution, continuation: str, first_line: int, origin: ObservationOrigin
+    ) -> Observation | None:
+        """Return what is told of an execution: its first failing test, else the one that fails without any change."""
+        if not execution.runs:
+            return None
+        faulty = self.faulty()
+        usual = next((place for place, run in enumerate(faulty.runs) if not run.passed), 0) if faulty else 0
+        run = _told(execution, usual)
+        trace = run.trace.relative_to(self.function.first_line) if run.trace else None
+        message = (
+            f"{run.exception}: {run.message}" if run.exception not in ("", *run.message.split(":")[:1]) else run.message
+        )
+        return Observation(continuation, first_line, run.outcome, message, trace, origin, run.node_id)
+
+    def failing_lines(self) -> frozenset[int]:
+        """Return the lines of the body, 1-based, that a failing test executes; empty when no trace tells."""
+        faulty = self.faulty()
+        traces = [run.trace for run in faulty.runs if run.trace and not run.passed] if faulty else []
+        above = self.function.first_line + self.function.header_lines - 1
+        return frozenset(event.line - above for trace in traces for event in trace.events if event.line > above)
+
+
+def _told(execution: Execution, usual: int) -> TestRun:
+    """Return the run that tells most: the first that fails, else the usual one, else the first."""
+    for run in execution.runs:
+        if run.outcome not in ("passed", "frontier"):
+            return run
+    return execution.runs[usual if usual < len(execution.runs) else 0]
+
+
+@dataclass(slots=True)
+class Meter:
+    """What one search has used so far."""
+
+    model: LanguageModel | None
+    trials: Trials
+    clock: Callable[[], float]
+    tokens: int = 0  # chosen by the decoder; sampled ones are in the model's usage
+    _start: float = 0.0
+    _before: Usage = field(default_factory=Usage)
+
+    def __post_init__(self) -> None:
+        self._start = self.clock()
+        if self.model is not None:
+            usage = self.model.usage
+            self._before = Usage(usage.passes, usage.positions, usage.tokens)
+
+    def spent(self) -> Spent:
+        usage = self.model.usage if self.model is not None else self._before
+        return Spent(
+            seconds=self.clock() - self._start,
+            tokens=self.tokens + usage.tokens - self._before.tokens,
+            passes=usage.passes - self._before.passes,
+            positions=usage.positions - self._before.positions,
+            executions=self.trials.executions,
+        )

@@ -1,0 +1,291 @@
+"""The portfolio: decides which ways of finding a body are tried, in what order, with which share of the budget.
+
+Lazy: every passing body is yielded once, as soon as it is found, and whoever iterates decides when it is enough. The
+plain model goes first, so that what guidance adds can be told.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from bot.decoding.decoder import TOP_P, Decoder, Found, finished, tidy
+from bot.decoding.edit_pool import EditPool
+from bot.decoding.prompt import Prompt, Task, instruct_prompt, tagged_prompt
+from bot.decoding.trials import Meter, Trials
+from bot.errors import ModelError
+from bot.functions import FunctionText
+from bot.models.language_model import LanguageModel, text_after
+from bot.records import Budget, Candidate, Emit, Setting, Spent, Suspect
+from runners.runner import Session
+
+EDIT_BATCH = 32  # edits run at a time
+SAMPLE_BATCH = 8  # whole bodies sampled at a time
+STALE_BATCHES = 6  # sampling ends when this many batches in a row bring no new body
+TEST_LIMITS = (None, 1200, 400, 120, 0)  # characters of tests in the prompt, tried in order until it fits
+ANSWER_SHARE = 0.5  # of the context, at most, is kept free for the answer
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One way of finding bodies. share: of the whole budget, that it may use at most."""
+
+    kind: Literal["decode", "edits", "sample"]
+    setting: Setting = field(default_factory=lambda: Setting(0.0))
+    share: float = 1.0
+
+
+def portfolio(
+    *, gammas: Sequence[float] | None = None, candidates: int = 3, horizon: int = 3, temperature: float = 0.8
+) -> tuple[Arm, ...]:
+    """Return the arms in the order in which they are tried; `gammas` replaces the guidance scales of the decodes."""
+    base = Setting(1.0, temperature, horizon, candidates)
+    first, *rest = gammas if gammas else (0.0, 1.0, 3.0, 0.5)
+    second, rest = (rest[:1], rest[1:]) if gammas is None else ([], rest)
+    return (
+        Arm("decode", replace(base, gamma=first), 0.15),
+        *(Arm("decode", replace(base, gamma=gamma), 0.2) for gamma in second),
+        Arm("edits", base, 0.3),
+        *(Arm("decode", replace(base, gamma=gamma), 0.15) for gamma in rest),
+        *(
+            Arm("decode", replace(base, gamma=gamma, temperature=1.2, horizon=2 * horizon), 0.15)
+            for gamma in ([first, *rest] if gammas else [1.0])
+            if gamma > 0
+        ),
+        Arm("sample", replace(base, gamma=0.0), 1.0),
+    )
+
+
+DEFAULT_PORTFOLIO = portfolio()
+
+
+def generate(
+    task: Task,
+    function: FunctionText,
+    source: bytes,
+    suspect: Suspect,
+    model: LanguageModel | None,
+    session: Session,
+    *,
+    settings: Sequence[Arm | Setting] = DEFAULT_PORTFOLIO,
+    budget: Budget | None = None,
+    seed: int = 0,
+    emit: Emit | None = None,
+    clock: Callable[[], float] = time.monotonic,
+    names: Sequence[str] = (),
+) -> Search:
+    """Return the search for bodies of `function` that pass the session's tests; nothing runs until it is iterated.
+
+    model: None tries the edits alone. names: what is in scope beside the function's own names.
+    Raises ModelError, on the first step, when the prompt does not fit in the model's context.
+    """
+    arms = [arm if isinstance(arm, Arm) else Arm("decode", arm) for arm in settings]
+    return Search(
+        task, function, source, suspect, model, session, arms, budget or Budget(), seed, emit or _silent, clock, names
+    )
+
+
+def _silent(event: str, **fields: Any) -> None:
+    """Tell nobody."""
+
+
+class Search:
+    """An iterator over passing bodies. `spent` is what was used, at any time and after the last."""
+
+    def __init__(
+        self,
+        task: Task,
+        function: FunctionText,
+        source: bytes,
+        suspect: Suspect,
+        model: LanguageModel | None,
+        session: Session,
+        arms: Sequence[Arm],
+        budget: Budget,
+        seed: int,
+        emit: Emit,
+        clock: Callable[[], float],
+        names: Sequence[str],
+    ) -> None:
+        self._task, self._function, self._suspect, self._model = task, function, suspect, model
+        self._arms, self._budget, self._seed, self._emit = arms, budget, seed, emit
+        self._trials = Trials(function, source, session, emit)
+        self._meter: Meter | None = None
+        self._clock = clock
+        self._names = names
+        self._prompt: Prompt | None = None
+        self._seen: set[str] = set()
+        self._found = self._run()
+
+    @property
+    def spent(self) -> Spent:
+        return self._meter.spent() if self._meter else Spent()
+
+    def __iter__(self) -> Iterator[Candidate]:
+        return self
+
+    def __next__(self) -> Candidate:
+        return next(self._found)
+
+    def _run(self) -> Iterator[Candidate]:
+        self._meter = meter = Meter(self._model, self._trials, self._clock)
+        if self._model is not None:
+            self._prompt = fitting_prompt(self._task, self._model)
+        pool = EditPool(self._function, self._prompt, self._model, self._names)
+        for number, arm in enumerate(self._arms):
+            if self._budget.exceeded(meter.spent()):
+                return
+            if self._model is None and arm.kind != "edits":
+                continue
+            limits = _portion(self._budget, meter.spent(), arm.share)
+            self._emit("attempt", kind=arm.kind, setting="single edits" if arm.kind == "edits" else str(arm.setting))
+            for found in self._try(arm, number, pool, meter, limits):
+                candidate = self._candidate(found, meter)
+                if candidate is not None:
+                    yield candidate
+
+    def _try(self, arm: Arm, number: int, pool: EditPool, meter: Meter, limits: Budget) -> Iterator[Found]:
+        if arm.kind == "edits":
+            return self._edits(pool, meter, limits)
+        assert self._model is not None
+        assert self._prompt is not None
+        if arm.kind == "sample":
+            return self._samples(arm.setting, number, meter, limits)
+        return Decoder(
+            self._prompt,
+            self._model,
+            self._trials,
+            arm.setting,
+            meter,
+            limits,
+            emit=self._emit,
+            seed=self._seed,
+            pool=pool,
+        ).run()
+
+    def _candidate(self, found: Found, meter: Meter) -> Candidate | None:
+        """Return the candidate, or None for a body that was yielded before in another formatting."""
+        key = same_body_key(self._function, found.body)
+        if key in self._seen:
+            return None
+        self._seen.add(key)
+        logprob = self._logprob(found.body)
+        candidate = Candidate(self._suspect, found.body, found.origin, found.setting, logprob, meter.spent())
+        self._emit("candidate", origin=found.origin, setting=found.setting, body=found.body, logprob=logprob)
+        return candidate
+
+    def _logprob(self, body: str) -> float:
+        """Return log p of the whole body under the plain model; nan without a model or without room for it."""
+        if self._model is None or self._prompt is None:
+            return math.nan
+        head = self._model.encode(self._prompt.plain)
+        ids = [*self._model.encode(body), *self._model.encode(self._prompt.end)]
+        if len(head) + len(ids) > self._model.context:
+            return math.nan
+        return float(self._model.score(self._model.branch(head), ids).sum())
+
+    def _edits(self, pool: EditPool, meter: Meter, limits: Budget) -> Iterator[Found]:
+        """Run the edit neighbourhood in ranked order; the passing edits of a batch come likeliest first."""
+        for chunk in pool.chunks(self._trials.failing_lines()):
+            for start in range(0, len(chunk), EDIT_BATCH):
+                room = _room(limits, meter.spent())
+                if room <= 0:
+                    return
+                batch = chunk[start : start + min(EDIT_BATCH, room)]
+                executions = self._trials.run([scored.edit.body for scored in batch])
+                passing = [s.edit for s, e in zip(batch, executions, strict=True) if e is not None and e.passed]
+                ranked = sorted(passing, key=lambda edit: -self._logprob(edit.body)) if len(passing) > 1 else passing
+                for edit in ranked:
+                    yield Found(edit.body, "edit", f"single edit {edit.operator} in line {edit.line}")
+
+    def _samples(self, setting: Setting, number: int, meter: Meter, limits: Budget) -> Iterator[Found]:
+        """Sample whole bodies from the plain model, at two temperatures in turn, and run the new ones."""
+        model, prompt = self._model, self._prompt
+        assert model is not None
+        assert prompt is not None
+        head = model.encode(prompt.plain)
+        branch = model.branch(head)
+        longest = min(2 * len(model.encode(self._function.body)) + 96, model.context - len(head))
+        seen: set[str] = set()
+        batch = stale = 0
+        while stale < STALE_BATCHES and _room(limits, meter.spent()) > 0:
+            temperature = setting.temperature + (0.2 if batch % 2 else 0.0)
+            rows = model.sample(
+                branch,
+                SAMPLE_BATCH,
+                temperature=temperature,
+                top_p=TOP_P,
+                seed=self._seed * 1_000_003 + number * 10_007 + batch,
+                limit=longest,
+                stop=lambda text: finished(prompt, text) is not None,
+            )
+            bodies = {body: None for row in rows if (body := _sampled_body(model, prompt, head, row))}
+            fresh = [body for body in bodies if body not in seen][: _room(limits, meter.spent())]
+            seen.update(fresh)
+            stale = 0 if fresh else stale + 1
+            batch += 1
+            for body, execution in zip(fresh, self._trials.run(fresh), strict=True):
+                if execution is not None and execution.passed:
+                    yield Found(body, "sampled", f"t={temperature:g}")
+
+
+def _sampled_body(model: LanguageModel, prompt: Prompt, head: Sequence[int], row: Sequence[int]) -> str:
+    """Return the whole body that a sampled row holds, or ""."""
+    ended = bool(row) and row[-1] in model.end_ids
+    text = text_after(model, head, row[:-1] if ended else row)
+    body = finished(prompt, text)
+    return tidy(body if body is not None else text if ended else "")
+
+
+def same_body_key(function: FunctionText, body: str) -> str:
+    """Return a text that is equal for bodies that differ in formatting and comments only."""
+    try:
+        return ast.dump(ast.parse(function.header + body))
+    except (SyntaxError, ValueError):
+        return body
+
+
+def _portion(budget: Budget, spent: Spent, share: float) -> Budget:
+    """Return the limits up to which one arm may go: what is spent, and `share` of the whole, never above the whole."""
+
+    def limit(whole: float | None, used: float) -> float | None:
+        return None if whole is None else min(whole, used + share * whole)
+
+    def count(whole: int | None, used: int) -> int | None:
+        return None if whole is None else min(whole, used + math.ceil(share * whole))
+
+    return Budget(
+        seconds=limit(budget.seconds, spent.seconds),
+        tokens=count(budget.tokens, spent.tokens),
+        positions=count(budget.positions, spent.positions),
+        executions=count(budget.executions, spent.executions),
+    )
+
+
+def _room(budget: Budget, spent: Spent) -> int:
+    """Return how many bodies may still be run; 0 when any limit is used up."""
+    if budget.exceeded(spent):
+        return 0
+    return EDIT_BATCH if budget.executions is None else budget.executions - spent.executions
+
+
+def fitting_prompt(task: Task, model: LanguageModel) -> Prompt:
+    """Return the prompt, with fewer and shorter tests and no context if the model has no room for all.
+
+    Raises ModelError when not even the function alone fits.
+    """
+    answer = len(model.encode(task.body)) + 48
+    for limit in TEST_LIMITS:
+        tests = task.tests if limit is None else tuple(test[:limit] for test in task.tests[:1] if limit)
+        smaller = replace(task, tests=tests, context=task.context if limit is None else "")
+        prompt = tagged_prompt(smaller) if model.style == "tagged" else instruct_prompt(smaller, model.chat)
+        if len(model.encode(prompt.plain)) + max(answer, 0) <= model.context:
+            return prompt
+    raise ModelError(
+        f"The function does not fit in the context of {model.name} ({model.context} tokens).",
+        hint="Use a model with a longer context, or split the function.",
+    )

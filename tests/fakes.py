@@ -1,0 +1,216 @@
+"""The only doubles: a scripted language model, and a session that runs our own snippets in this process."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from types import CodeType, FrameType
+from typing import Any
+
+import numpy as np
+
+from bot.decoding.prompt import SPECIAL_TOKENS
+from bot.models.language_model import Usage
+from runners.runner import FRONTIER, Execution, TestRun, Trace, TraceEvent
+
+SURE = 0.9  # probability of the token the script asks for
+BYTES = 256
+
+
+class ScriptedModel:
+    """A tagged model with one token per byte that writes what a script says, with probability 0.9 at each token.
+
+    answers: from the prompt's text up to `<fix>` to the whole answer. Where something else was written, the model goes on
+    at the same length. samples: texts that `sample` returns in turn, whatever the branch; without any it follows the script.
+    """
+
+    name = "scripted"
+    fingerprint = "0" * 64
+    style = "tagged"
+    chat = None
+
+    def __init__(
+        self, answers: str | Callable[[str], str], samples: Sequence[str] = (), *, context: int = 100_000
+    ) -> None:
+        self.answers = (lambda prompt: answers) if isinstance(answers, str) else answers
+        self.samples = list(samples)
+        self.context = context
+        self.usage = Usage()
+        self.prompts: set[str] = set()  # every prompt that was asked for a distribution
+        self._special = {token: BYTES + index for index, token in enumerate(SPECIAL_TOKENS)}
+        self._texts = {index: token for token, index in self._special.items()}
+        self.size = BYTES + len(SPECIAL_TOKENS)
+
+    @property
+    def end_ids(self) -> frozenset[int]:
+        return frozenset({self._special["<end>"]})
+
+    def encode(self, text: str) -> list[int]:
+        ids: list[int] = []
+        while text:
+            special = next((token for token in SPECIAL_TOKENS if text.startswith(token)), None)
+            ids += [self._special[special]] if special else text[0].encode()
+            text = text[len(special) if special else 1 :]
+        return ids
+
+    def decode(self, ids: Sequence[int]) -> str:
+        parts = [self._texts[i].encode() if i >= BYTES else bytes([i]) for i in ids]
+        return b"".join(parts).decode("utf-8", "replace")
+
+    def branch(self, ids: Sequence[int]) -> ScriptedBranch:
+        return ScriptedBranch(self, ids)
+
+    def next_logprobs(self, ids: Sequence[int]) -> np.ndarray:
+        prompt, _, written = self.decode(ids).partition("<fix>")
+        self.prompts.add(prompt)
+        answer = self.answers(prompt)
+        self.usage.passes += 1
+        self.usage.positions += 1
+        wanted = self._special["<end>"]
+        if len(written) < len(answer):
+            wanted = self.encode(answer[len(written) :])[0]
+        logprobs = np.full(self.size, np.log((1 - SURE) / (self.size - 1)), dtype=np.float32)
+        logprobs[wanted] = np.log(SURE)
+        return logprobs
+
+    def advance(self, branches: Sequence[ScriptedBranch]) -> list[np.ndarray]:
+        return [branch.logprobs() for branch in branches]
+
+    def sample(self, branch, count, *, temperature, top_p, seed, limit, stop) -> list[list[int]]:
+        rows = []
+        for _ in range(count):
+            prompt, _, written = self.decode(branch.ids).partition("<fix>")
+            text = self.samples.pop(0) if self.samples else self.answers(prompt)[len(written) :]
+            row: list[int] = []
+            for token in [*self.encode(text), *self.end_ids][:limit]:
+                row.append(token)
+                self.usage.tokens += 1
+                if token in self.end_ids or stop(self.decode(row)):
+                    break
+            rows.append(row)
+        return rows
+
+    def score(self, branch, ids) -> np.ndarray:
+        scratch = ScriptedBranch(self, branch.ids)
+        found = []
+        for token in ids:
+            found.append(scratch.logprobs()[token])
+            scratch.append([token])
+        return np.array(found, dtype=np.float32)
+
+    def score_many(self, branch, drafts) -> list[float]:
+        return [float(self.score(branch, draft).sum()) for draft in drafts]
+
+
+class ScriptedBranch:
+    """A branch of a `ScriptedModel`; it checks drafts, one distribution at a time."""
+
+    def __init__(self, model: ScriptedModel, ids: Sequence[int]) -> None:
+        self.model = model
+        self.ids = list(ids)
+
+    def logprobs(self) -> np.ndarray:
+        return self.model.next_logprobs(self.ids)
+
+    def append(self, ids: Sequence[int]) -> None:
+        self.ids.extend(ids)
+
+    def rebase(self, prompt: Sequence[int], answer: Sequence[int]) -> None:
+        self.ids = [*prompt, *answer]
+
+    def along(self, ids: Sequence[int]) -> np.ndarray:
+        rows = [self.logprobs()]
+        for token in ids:
+            self.append([token])
+            rows.append(self.logprobs())
+        return np.stack(rows)
+
+
+class Frontier(BaseException):
+    """What `raise __egcfg_frontier__()` raises in an `InProcessSession`."""
+
+
+class OutOfSteps(BaseException):
+    """The snippet ran for too many lines."""
+
+
+class InProcessSession:
+    """Runs snippets of the tests' own making in this process, with a trace; never for code of unknown origin.
+
+    tests: node id to a function that takes the module's namespace and asserts. target: name of the traced function.
+    """
+
+    level = "swap"
+
+    def __init__(self, target: str, tests: Mapping[str, Callable[[dict[str, Any]], None]], steps: int = 2000) -> None:
+        self.target = target
+        self.tests = tests
+        self.steps = steps
+        self.executions = 0
+        self.sources: list[str] = []
+
+    def execute(self, sources: Sequence[bytes], *, trace: bool = False) -> list[Execution]:
+        self.executions += len(sources)
+        self.sources += [source.decode() for source in sources]
+        return [Execution(tuple(self._run(source, node, trace) for node in self.tests)) for source in sources]
+
+    def __enter__(self) -> InProcessSession:
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        return None
+
+    def _run(self, source: bytes, node: str, trace: bool) -> TestRun:
+        recorder = _Recorder(self.target, self.steps)
+        namespace: dict[str, Any] = {FRONTIER: Frontier, "__name__": "target"}
+        outcome, exception, message = "passed", "", ""
+        before = sys.gettrace()
+        try:
+            code = compile(source, "<target>", "exec")
+            exec(code, namespace)
+            sys.settrace(recorder)
+            self.tests[node](namespace)
+        except Frontier:
+            outcome = "frontier"
+        except OutOfSteps:
+            outcome = "timeout"
+        except Exception as error:
+            outcome, exception, message = "failed", type(error).__name__, str(error)
+        finally:
+            sys.settrace(before)
+        told = Trace(tuple(recorder.events)) if trace and recorder.events else None
+        return TestRun(node, outcome, exception=exception, message=message, trace=told)
+
+
+class _Recorder:
+    """A trace function that keeps the target's lines with the variables that changed."""
+
+    def __init__(self, target: str, steps: int) -> None:
+        self.target, self.steps = target, steps
+        self.events: list[TraceEvent] = []
+        self.known: dict[int, dict[str, str]] = {}
+        self.targets: set[CodeType] = set()
+
+    def __call__(self, frame: FrameType, kind: str, value: Any) -> Any:
+        if frame.f_code.co_filename != "<target>":
+            return None
+        self.steps -= 1
+        if self.steps < 0:
+            raise OutOfSteps
+        if frame.f_code.co_name == self.target:
+            self._keep(frame, kind, value)
+        return self
+
+    def _keep(self, frame: FrameType, kind: str, value: Any) -> None:
+        now = {name: repr(item) for name, item in frame.f_locals.items()}
+        before = self.known.get(id(frame), {})
+        changed = tuple((name, text) for name, text in now.items() if before.get(name) != text)
+        self.known[id(frame)] = now
+        if kind == "line":
+            self.events.append(TraceEvent("line", frame.f_lineno, 0, changed))
+        elif kind == "return":
+            self.events.append(TraceEvent("return", frame.f_lineno, 0, (("return", repr(value)),)))
+        elif kind == "exception" and issubclass(value[0], Frontier):
+            self.events.append(TraceEvent("frontier", frame.f_lineno, 0, tuple(now.items())))
+        elif kind == "exception":
+            self.events.append(TraceEvent("raise", frame.f_lineno, 0, (("raise", f"{value[0].__name__}: {value[1]}"),)))
