@@ -1,0 +1,154 @@
+"""The edit neighbourhood: every body that is one small edit away from the faulty one, likeliest repairs first.
+
+Pure text and syntax: no model, no execution. Each edit replaces the source of the syntax nodes it touches and nothing
+else, so formatting and comments around it survive. The operators are the inverse of how faults arise: what the
+literature and the counts in CTSSB-1M (arXiv:2201.12046), PyPIBugs (arXiv:2105.12787) and HumanEvalFix say people get
+wrong, weighted by how often. An edit's name says what the edit does: EXPR_ADD repairs a dropped expression.
+"""
+
+from __future__ import annotations
+
+import ast
+import itertools
+import threading
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import CodeType
+from typing import Any
+
+from bot.edit_expressions import edit_expressions
+from bot.edit_statements import edit_statements
+from bot.edit_view import FunctionView, apply, in_order
+from bot.functions import FunctionText
+
+LIMIT = 6000
+
+# Prior mass of what each operator repairs, in per cent; shared among the operator's edits of one function.
+WEIGHTS = {
+    "VAR": 11.0, "CMP": 8.0, "NUM": 8.0, "EXPR_ADD": 8.0, "EXPR_DROP": 6.0, "BIN": 5.0, "BOOLOP": 2.5, "NOT": 2.5,
+    "COND_ADD": 4.5, "COND_DROP": 2.0, "CALL_ADD": 4.0, "CALL_DROP": 2.0, "FUNC": 4.0, "ATTR": 2.5, "ARG": 5.0,
+    "SUBSCRIPT": 3.5, "OPERAND_SWAP": 2.5, "RETURN": 4.0, "STMT_ADD": 4.0, "STMT_DEL": 2.0, "STMT_MOVE": 2.5,
+    "CONTROL": 2.5, "LIT": 3.0, "EXPR_REPLACE": 3.5, "INIT": 1.0, "EXC": 0.5, "EXCHANGE": 1.5,
+}  # fmt: skip
+
+_COMPILING = threading.Lock()  # warning filters are global
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """A whole body that differs from the faulty one by one edit.
+
+    body: normalised like the faulty body. line: first changed line of the body, 1-based.
+    operator: a key of WEIGHTS. weight: prior probability among the edits it was returned with.
+    """
+
+    body: str
+    line: int
+    operator: str
+    weight: float
+
+
+def single_edits(function: FunctionText, *, names: Sequence[str] = (), limit: int = LIMIT) -> list[Edit]:
+    """Return the single edits of the function's body, likeliest first, at most `limit`; the same every time.
+
+    names: what is in scope beside the function's own names: functions, constants, attributes ("self.size").
+    Every body compiles, and no two, nor one and the faulty body, compile to the same code. A function whose body
+    stands on the `def` line, or that does not compile, has none.
+    """
+    try:
+        view = FunctionView(function.text, function.header_lines, tuple(names))
+        compiler = _Compiler(function.text)
+    except (SyntaxError, ValueError):
+        return []
+    seen = {compiler.key(function.text)}
+    found: list[tuple[float, str, str, int]] = []
+    with _COMPILING, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # candidates may well compare with `is`, or escape oddly
+        for weight, operator, start, text in _ranked(view):
+            if len(found) >= limit:
+                break
+            key = compiler.key(text)
+            if key is not None and key not in seen:
+                seen.add(key)
+                found.append((weight, operator, text[view.body_start :], text.count("\n", view.body_start, start) + 1))
+    total = sum(weight for weight, *_ in found)
+    return [Edit(body, line, operator, weight / total) for weight, operator, body, line in found]
+
+
+def same_code(one: str, other: str) -> bool:
+    """Return whether two sources of a function compile to the same code: line numbers and formatting aside."""
+    try:
+        compiler = _Compiler(one)
+    except (SyntaxError, ValueError):
+        return False
+    return bool(compiler.key(one) == compiler.key(other))
+
+
+def _ranked(view: FunctionView) -> list[tuple[float, str, int, str]]:
+    """Return (weight, operator, first offset, text) for every distinct text, heaviest first; not yet compiled."""
+    offered = itertools.chain(edit_expressions(view), edit_statements(view))
+    proposals = [(operator, share, in_order(spans)) for operator, share, spans in offered]
+    totals: dict[str, float] = {}
+    for operator, share, _ in proposals:
+        totals[operator] = totals.get(operator, 0.0) + share
+    merged: dict[str, tuple[float, str, int]] = {}
+    for operator, share, spans in proposals:
+        if not spans or spans[0][0] < view.body_start:
+            continue
+        text = apply(view.text, spans)
+        weight = WEIGHTS[operator] * share / totals[operator]
+        before = merged.get(text)
+        if before is None:
+            merged[text] = (weight, operator, spans[0][0])
+        else:
+            merged[text] = (before[0] + weight, operator if weight > before[0] else before[1], before[2])
+    ranked = [(weight, operator, start, text) for text, (weight, operator, start) in merged.items()]
+    return sorted(ranked, key=lambda item: -item[0])  # stable: ties stay in source order
+
+
+class _Compiler:
+    """Turns a function's source into a key that is equal for equal code."""
+
+    def __init__(self, text: str) -> None:
+        """Raises SyntaxError or ValueError if the function itself does not compile."""
+        self.nonlocals: list[str] = []
+        tree = ast.parse(text)
+        names = {name for node in ast.walk(tree) if isinstance(node, ast.Nonlocal) for name in node.names}
+        try:
+            self._compile(text)
+        except SyntaxError:
+            if not names:
+                raise
+            self.nonlocals = sorted(names)
+            self._compile(text)
+
+    def key(self, text: str) -> Any:
+        try:
+            return _code_key(self._compile(text))
+        except (SyntaxError, ValueError, OverflowError, MemoryError, RecursionError):
+            return None
+
+    def _compile(self, text: str) -> CodeType:
+        if not self.nonlocals:
+            return compile(text, "<edit>", "exec", dont_inherit=True)
+        outer = ast.parse(f"def _outer():\n    {' = '.join(self.nonlocals)} = None")
+        outer.body[0].body += ast.parse(text).body  # type: ignore[attr-defined]
+        return compile(outer, "<edit>", "exec", dont_inherit=True)
+
+
+def _code_key(code: CodeType) -> Any:
+    constants = tuple(_constant_key(constant) for constant in code.co_consts)
+    variables = (code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars)
+    counts = (code.co_argcount, code.co_kwonlyargcount, code.co_posonlyargcount, code.co_flags)
+    return code.co_code, constants, variables, counts, code.co_name, code.co_exceptiontable
+
+
+def _constant_key(constant: object) -> Any:
+    if isinstance(constant, CodeType):
+        return _code_key(constant)
+    if isinstance(constant, tuple):
+        return tuple(_constant_key(item) for item in constant)
+    if isinstance(constant, frozenset):
+        return tuple(sorted(repr(item) for item in constant))
+    return type(constant).__name__, repr(constant)

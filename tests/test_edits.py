@@ -1,0 +1,263 @@
+"""The edit neighbourhood: which single edits there are, and what they leave alone."""
+
+from __future__ import annotations
+
+import ast
+import textwrap
+import warnings
+
+import pytest
+
+from bot.edits import WEIGHTS, Edit, same_code, single_edits
+from bot.functions import FunctionText, functions_in
+
+
+def function(source: str) -> FunctionText:
+    return functions_in(textwrap.dedent(source).lstrip("\n").encode())[0]
+
+
+def edit_to(faulty: str, repaired: str, *names: str) -> Edit | None:
+    """Return the edit of `faulty` whose code is that of `repaired`, if there is one."""
+    text = function(faulty)
+    wanted = function(repaired).text
+    return next((edit for edit in single_edits(text, names=names) if same_code(text.header + edit.body, wanted)), None)
+
+
+def one_line(faulty: str, repaired: str) -> tuple[str, str]:
+    return f"def f(a, b, items, text):\n    {faulty}\n", f"def f(a, b, items, text):\n    {repaired}\n"
+
+
+@pytest.mark.parametrize(
+    ("operator", "faulty", "repaired"),
+    [
+        ("VAR", "return a", "return b"),
+        ("CMP", "return a < b", "return a <= b"),
+        ("CMP", "return a == b", "return a != b"),
+        ("CMP", "return a in items", "return a not in items"),
+        ("CMP", "return a is None", "return a is not None"),
+        ("NUM", "return a > 1", "return a > 2"),
+        ("NUM", "return a + 10", "return a + 9"),
+        ("NUM", "return -a", "return a"),
+        ("EXPR_ADD", "return items[a]", "return items[a - 1]"),
+        ("EXPR_ADD", "return a", "return a * b"),
+        ("EXPR_ADD", "return 2 * a", "return 2 * (a + 1)"),
+        ("EXPR_DROP", "return a + b", "return a"),
+        ("EXPR_DROP", "return 3 * (a - b)", "return 3 * a"),
+        ("BIN", "return a + b", "return a - b"),
+        ("BIN", "return a // b", "return a / b"),
+        ("BIN", "return a & b", "return a ^ b"),
+        ("BOOLOP", "return a and b", "return a or b"),
+        ("NOT", "return not a", "return a"),
+        ("COND_DROP", "return [i for i in items if i > a]", "return [i for i in items]"),
+        ("COND_DROP", "return a and b", "return b"),
+        ("CALL_ADD", "return a - b", "return abs(a - b)"),
+        ("CALL_ADD", "return sum(i for i in items)", "return sum(i for i in set(items))"),
+        ("CALL_ADD", "return text", "return text.lower()"),
+        ("CALL_DROP", "return sorted(items)", "return items"),
+        ("CALL_DROP", "return text.strip()", "return text"),
+        ("FUNC", "return min(items)", "return max(items)"),
+        ("FUNC", "return text.lstrip()", "return text.rstrip()"),
+        ("FUNC", "items.append(a)", "items.extend(a)"),
+        ("ARG", "return f(a, b, items, text)", "return f(b, a, items, text)"),
+        ("ARG", "return sorted(items)", "return sorted(items, reverse=True)"),
+        ("ARG", "return round(a, 2)", "return round(a)"),
+        ("NUM", "return items[0]", "return items[-1]"),
+        ("SUBSCRIPT", "return items[1:]", "return items[:]"),
+        ("EXPR_ADD", "return items[:a]", "return items[:a + 1]"),
+        ("SUBSCRIPT", "return text", "return text[::-1]"),
+        ("OPERAND_SWAP", "return a - b", "return b - a"),
+        ("OPERAND_SWAP", "return a + b * 2", "return (a + b) * 2"),
+        ("OPERAND_SWAP", "return (a + b) * 2", "return a + b * 2"),
+        ("RETURN", "return a + b", "return items"),
+        ("RETURN", "return a + b", "yield a + b"),
+        ("RETURN", "items.index(a)", "return items.index(a)"),
+        ("LIT", "return 'yes'", "return 'Yes'"),
+        ("LIT", "return True", "return False"),
+        ("LIT", "return [a, b, 3]", "return [a, 3]"),
+        ("LIT", "return 'yes' if a else 'no'", "return 'Yes' if a else 'No'"),
+        ("CONTROL", "return [i for i in range(a)]", "return [i for i in range(1, a)]"),
+        ("CONTROL", "return a if text else b", "return b if text else a"),
+        ("INIT", "a = 0; return a", "a = text[0]; return a"),
+        ("EXC", "raise KeyError(a)", "raise ValueError(a)"),
+        ("EXCHANGE", "return a - f(b)", "return b - f(a)"),
+    ],
+)
+def test_a_small_fault_in_one_line_is_one_edit_away(operator: str, faulty: str, repaired: str) -> None:
+    edit = edit_to(*one_line(faulty, repaired))
+    assert edit is not None
+    assert edit.operator == operator
+
+
+LOOP = """
+    def f(items, limit):
+        total = 0
+        for item in items:
+            if item > limit:
+                continue
+            total += item
+        return total
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("continue", "break"),
+        ("total += item", "total -= item"),
+        ("total += item", "total = item"),
+        ("        return total", "            return total"),
+        ("            total += item\n", ""),
+        (
+            "                continue\n            total += item",
+            "                total += item\n                continue",
+        ),
+        ("if item > limit:\n                continue\n            total", "total"),
+        ("if item > limit:", "if item > limit or item < 0:"),
+        ("if item > limit:", "if not item > limit:"),
+        ("total += item", "total += 1"),
+        ("        total = 0\n", "        if not items: return None\n        total = 0\n"),
+        ("        total = 0\n", "        items = list(items)\n        total = 0\n"),
+        ("            total += item", "            if total != item:\n                total += item"),
+        ("for item in items:", "for item in reversed(items):"),
+        ("total = 0", "total = limit"),
+        ("            total += item\n", "            total += item\n            break\n"),
+    ],
+)
+def test_a_small_fault_in_a_loop_is_one_edit_away(old: str, new: str) -> None:
+    assert old in LOOP
+    assert edit_to(LOOP, LOOP.replace(old, new)) is not None
+
+
+def test_attributes_that_are_told_of_replace_attributes() -> None:
+    faulty = "def size(self):\n    return self.first\n"
+    assert edit_to(faulty, faulty.replace("first", "last"), "self.last") is not None
+    assert edit_to(faulty, faulty.replace("first", "last")) is None
+
+
+def test_functions_that_are_told_of_replace_called_functions() -> None:
+    faulty = "def size(x):\n    return encode(x)\n"
+    assert edit_to(faulty, faulty.replace("encode", "decode_all"), "decode_all") is not None
+
+
+def test_self_is_never_exchanged_for_another_name() -> None:
+    edits = single_edits(function("def size(self, other):\n    return self.first + other\n"))
+    assert not any("other.first" in edit.body for edit in edits)
+
+
+FORMATTED = '''
+def report(rows, width=10):
+    """Return the rows as text."""
+    out  =  [ ]   # the lines
+    # every row
+    for row in rows :
+        out.append( str(row)[:width] )
+    banner = """
+  two
+    lines   """
+    return "\\n".join(out)+banner
+'''
+
+
+def test_formatting_and_comments_outside_the_touched_span_are_kept() -> None:
+    text = function(FORMATTED)
+    edit = edit_to(FORMATTED, FORMATTED.replace("[:width]", "[:width + 1]"))
+    assert edit is not None
+    assert edit.body == text.body.replace("[:width]", "[:width + 1]")
+    assert edit.line == 4
+
+
+def test_lines_of_a_multiline_string_are_never_indented() -> None:
+    text = function(FORMATTED)
+    for edit in single_edits(text):
+        tree = ast.parse(text.header + edit.body)
+        strings = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)]
+        long = [value for value in strings if isinstance(value, str) and "two" in value]
+        assert all(value == "\n  two\n    lines   " for value in long)
+
+
+def test_every_edit_compiles_and_no_two_are_the_same_code() -> None:
+    text = function(LOOP)
+    edits = single_edits(text)
+    trees = [ast.dump(ast.parse(text.header + edit.body)) for edit in edits]
+    assert len({*trees, ast.dump(ast.parse(text.text))}) == len(edits) + 1
+    for edit in edits:
+        compile(text.header + edit.body, "<edit>", "exec")
+    assert all(edit.operator in WEIGHTS for edit in edits)
+
+
+def test_the_likeliest_edits_come_first_and_their_weights_add_up() -> None:
+    weights = [edit.weight for edit in single_edits(function(LOOP))]
+    assert weights == sorted(weights, reverse=True)
+    assert sum(weights) == pytest.approx(1.0)
+
+
+def test_a_limit_keeps_the_likeliest() -> None:
+    text = function(LOOP)
+    assert [edit.body for edit in single_edits(text, limit=20)] == [edit.body for edit in single_edits(text)][:20]
+    assert single_edits(text, limit=0) == []
+
+
+def test_the_same_function_gives_the_same_edits() -> None:
+    text = function(LOOP)
+    assert single_edits(text, names=["helper"]) == single_edits(text, names=["helper"])
+
+
+def test_the_line_is_the_first_line_that_changes() -> None:
+    text = function(LOOP)
+    old = text.body.splitlines()
+    for edit in single_edits(text):
+        new = edit.body.splitlines()
+        assert new[: edit.line - 1] == old[: edit.line - 1]
+
+
+def test_the_docstring_and_the_signature_are_never_edited() -> None:
+    source = 'def f(a, b=1):\n    """Return 2 > 1."""\n    return a\n'
+    text = function(source)
+    for edit in single_edits(text):
+        assert function(text.header + edit.body).header == text.header
+
+
+def test_a_function_that_rebinds_a_name_of_its_enclosing_function_has_edits() -> None:
+    source = (
+        "def outer():\n    count = 0\n    def inner(x):\n        nonlocal count\n        count += x\n    return inner\n"
+    )
+    inner = next(found for found in functions_in(source.encode()) if found.name == "inner")
+    assert any("count -= x" in edit.body for edit in single_edits(inner))
+
+
+def test_an_async_method_has_edits() -> None:
+    source = "class A:\n    async def f(self, x):\n        async for y in x:\n            await self.g(y + 1)\n"
+    assert any("y - 1" in edit.body for edit in single_edits(functions_in(source.encode())[0]))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "pass",
+        "return f'{a!r:>{b}} {items[0]}' 'x' \"y\"",
+        "return (lambda *x, **y: (x, y))(*items, **text)",
+        "match a:\n        case [1, x] if x > 2: return x\n        case {'k': 1}: return 2\n        case _: return 3",
+        "try:\n        return items[a]\n    except (KeyError, IndexError) as e:\n        raise\n    finally:\n        b()",
+        "with a as x, b as y:\n        del x[0], y\n        assert text, 'no'\n    return {**a, 'é': (yield)}",
+        "x: int = 1; y = (z := a); return x if y else not -z @ b",
+        "global g; g, *h = items[1:2, ..., ::3]; return a < b <= 3 in h",
+        "if a: return 1\n    elif b: return 2\n    else:\n        while 1: break\n        else: pass",
+        "ü = 'ä' * a; return ü + 'ö'[b] + text  # ß",
+        "def g(x=a):\n        class C(list):\n            y = x\n        return C\n    return g(1)(b)",
+        "return a + 1" + 400 * "0" + " - 1e999 * 2j",
+        "return [\n        a +\n        b,\n    ] + (\n        items)",
+        'return """\n  two\n""" + text',
+    ],
+)
+def test_any_syntax_can_be_edited(body: str) -> None:
+    text = function(f"def f(a, b, items, text):\n    {body}\n")
+    for edit in single_edits(text):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SyntaxWarning)
+            compile(text.header + edit.body, "<edit>", "exec")
+        assert edit.body.endswith("\n")
+        assert 1 <= edit.line <= edit.body.count("\n") + 1
+
+
+def test_a_function_with_nothing_but_a_docstring_has_no_edits() -> None:
+    assert single_edits(function('def f():\n    """Nothing."""\n')) == []
