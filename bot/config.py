@@ -320,6 +320,21 @@ class Config:
             if getattr(self, one.field) != one.default
         }
 
+    def arguments(self) -> list[str]:
+        """Return the command line arguments that give these settings."""
+        given: list[str] = []
+        for one in declarations():
+            value = getattr(self, one.field)
+            if value == one.default:
+                continue
+            if one.kind.switch:
+                given.append(one.flag)
+            elif one.kind.multiple:
+                given += [f"{one.flag}={_as_text(item)}" for item in value]
+            else:
+                given.append(f"{one.flag}={_as_text(value)}")
+        return given
+
 
 def _as_text(value: Any) -> str:
     if isinstance(value, Budget):

@@ -18,6 +18,7 @@ import re
 import secrets
 import tempfile
 import threading
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -32,6 +33,8 @@ FOLDER = ".egcfg-fix"
 FILE = "journal.jsonl"
 LONGEST = 64 * 1024  # characters of one string
 CREDENTIALS = re.compile(r"(?<=://)[^/\s@]+@")
+
+EXACT = ("body", "diff")  # kept to the letter, so that a patch can be taken from the journal
 
 Clock = Callable[[], datetime]
 
@@ -94,7 +97,8 @@ class Journal:
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
         with suppress(OSError):  # a full disk is reported by the error that is on its way
-            self.close(_reason(error))
+            ours = error is None or isinstance(error, KeyboardInterrupt) or hasattr(error, "hint")
+            self.close(_reason(error), **({} if ours else {"traceback": "".join(traceback.format_exception(error))}))
 
     def _write(self, event: str, fields: Mapping[str, Any]) -> None:
         if self._file < 0:
@@ -193,12 +197,16 @@ def _cut(value: Any) -> Any:
             return masked
         return f"{masked[:LONGEST]}... [cut, {len(masked) - LONGEST} more characters]"
     if isinstance(value, dict):
-        return {key: _cut(item) for key, item in value.items()}
+        return {key: item if key in EXACT and _fits(item) else _cut(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_cut(item) for item in value]
     if isinstance(value, float) and value - value != 0:
         return str(value)  # nan and infinity
     return value
+
+
+def _fits(value: Any) -> bool:
+    return isinstance(value, str) and len(value) <= LONGEST
 
 
 def masked_urls(text: str) -> str:
