@@ -11,7 +11,7 @@ import os
 import secrets
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TextIO, cast
@@ -19,7 +19,7 @@ from typing import Literal, TextIO, cast
 from bot import __version__, config, git, journal, report, terminal
 from bot.errors import EXIT_NOT_REPAIRED, EXIT_OK, ConfigError, EgcfgError, RepositoryError, exit_code_of
 from bot.pipeline import Outcome, combined, repair
-from bot.records import Repair, TestFailure
+from bot.records import Emit, Repair, TestFailure
 from runners.runner import RunnerError
 
 ANNOTATIONS = 10  # GitHub shows no more of a step and level; the report has them all
@@ -28,6 +28,7 @@ SUMMARY_LIMIT = 1000 * 1024  # bytes; GitHub drops a step summary above 1 MiB
 FAIL_ON = ("none", "error", "unfixed")
 
 Level = Literal["error", "warning", "notice"]
+Repairing = Callable[[Path, config.Config, Emit], Outcome]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +42,10 @@ class Annotation:
     line: int = 0  # 1-based; 0 when there is none
 
 
-def main(environment: Mapping[str, str] | None = None, stream: TextIO | None = None) -> int:
-    """Run the repair that the environment asks for; return the step's exit status."""
+def main(
+    environment: Mapping[str, str] | None = None, stream: TextIO | None = None, *, repair: Repairing = repair
+) -> int:
+    """Run the repair that the environment asks for; return the step's exit status. `repair` is the pipeline's."""
     environment = os.environ if environment is None else environment
     stream = sys.stdout if stream is None else stream
     try:
@@ -51,7 +54,7 @@ def main(environment: Mapping[str, str] | None = None, stream: TextIO | None = N
         print(command(_failed(error)), file=stream)
         return error.exit_code
     try:
-        status = run(environment, stream)
+        status = run(environment, stream, repair)
     except (EgcfgError, RunnerError) as error:
         print(command(_failed(error)), file=stream)
         _append(environment, "GITHUB_STEP_SUMMARY", f"### egcfg-fix did not run\n\n{report.words(error.message)}\n")
@@ -59,7 +62,7 @@ def main(environment: Mapping[str, str] | None = None, stream: TextIO | None = N
     return status if fail_on == "unfixed" else EXIT_OK
 
 
-def run(environment: Mapping[str, str], stream: TextIO) -> int:
+def run(environment: Mapping[str, str], stream: TextIO, repair: Repairing) -> int:
     """Repair, and write what came of it; return 0 when nothing fails any more, else 1."""
     workspace = Path(environment.get("GITHUB_WORKSPACE") or ".").resolve()
     root = working_directory(environment, workspace)
