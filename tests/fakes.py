@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import random
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from types import CodeType, FrameType
 from typing import Any
 
 import numpy as np
+import torch
+import transformers
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 
 from bot.decoding.prompt import SPECIAL_TOKENS
+from bot.models.huggingface import HuggingFaceModel
 from bot.models.language_model import Usage
 from runners.runner import FRONTIER, Execution, TestRun, Trace, TraceEvent
 
@@ -20,8 +26,8 @@ BYTES = 256
 class ScriptedModel:
     """A tagged model with one token per byte that writes what a script says, with probability 0.9 at each token.
 
-    answers: from the prompt's text up to `<fix>` to the whole answer. Where something else was written, the model goes on
-    at the same length. samples: texts that `sample` returns in turn, whatever the branch; without any it follows the script.
+    answers: from the prompt's text up to `<fix>` to the whole answer. Where something else was written, the model goes
+    on at the same length. samples: texts that `sample` returns in turn, whatever the branch; after them, the script.
     """
 
     name = "scripted"
@@ -124,6 +130,49 @@ class ScriptedBranch:
             self.append([token])
             rows.append(self.logprobs())
         return np.stack(rows)
+
+
+def tiny_model(prompts: Sequence[str], seed: int = 0, *, steps: int = 60, context: int = 4096) -> HuggingFaceModel:
+    """A real transformers model, very small, taught for a moment to write any body of four lines after `prompts`."""
+    pieces = ["?", "\n", "    ", "result", "value", "values", "start", "return ", "for ", " in ", " = ", " += ", " -= "]
+    pieces += [":", "(", ")", "1", "2", "3", "4", "10", "[", "]", "if ", " + ", "total", "pass", "=> ", "open", "fail"]
+    vocabulary = {piece: index for index, piece in enumerate([*pieces, *SPECIAL_TOKENS])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="?"))
+    longest = sorted(pieces[1:], key=len, reverse=True)
+    pattern = "|".join(re.escape(piece) for piece in longest)
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(pattern), behavior="isolated")
+    tokenizer.decoder = decoders.Fuse()
+    fast = transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<end>", unk_token="?")
+    fast.add_special_tokens({"additional_special_tokens": [t for t in SPECIAL_TOKENS if t != "<end>"]})
+    config = transformers.LlamaConfig(
+        vocab_size=len(vocabulary), hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, max_position_embeddings=context, bos_token_id=None, pad_token_id=None,
+        eos_token_id=vocabulary["<end>"],
+    )  # fmt: skip
+    torch.manual_seed(seed)
+    network = transformers.LlamaForCausalLM(config)
+    _teach(network, fast, prompts, random.Random(seed), steps)
+    return HuggingFaceModel(f"tiny-{seed}", network.eval(), fast)
+
+
+def _teach(network: Any, tokenizer: Any, prompts: Sequence[str], rng: random.Random, steps: int) -> None:
+    names = ("result", "value", "values", "start")
+    heads = [tokenizer.encode(prompt, add_special_tokens=False) for prompt in prompts]
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-2)
+    for _ in range(steps):
+        for head in heads:
+            bodies = []
+            for _ in range(6):
+                a, b, c, d = (rng.choice(names) for _ in range(4))
+                change = a + rng.choice((" += ", " -= ")) + c
+                body = f"    {a} = {b}\n    for {c} in {d}:\n        {change}\n    return {a}\n<end>"
+                bodies.append(tokenizer.encode(body, add_special_tokens=False))
+            ids = torch.tensor([head + body for body in bodies])
+            labels = ids.clone()
+            labels[:, : len(head)] = -100
+            network(input_ids=ids, labels=labels).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
 
 
 class Frontier(BaseException):

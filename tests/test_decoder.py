@@ -14,7 +14,7 @@ from bot.decoding.prompt import Prompt, Task, tagged_prompt
 from bot.decoding.trials import Meter, Trials
 from bot.functions import find_function
 from bot.records import Budget, Setting
-from tests.fakes import InProcessSession, ScriptedModel
+from tests.fakes import InProcessSession, ScriptedBranch, ScriptedModel, tiny_model
 
 SOURCE = b'''LIMIT = 9
 
@@ -39,19 +39,40 @@ def check_empty(namespace):
     assert namespace["total"]([], 4) == 4
 
 
+class CountingModel(ScriptedModel):
+    """Counts how often it is asked, a draft once."""
+
+    calls = 0
+
+    def branch(self, ids):
+        return CountingBranch(self, ids)
+
+
+class CountingBranch(ScriptedBranch):
+    def logprobs(self):
+        self.model.calls += 1
+        return super().logprobs()
+
+    def along(self, ids):
+        before = self.model.calls
+        rows = super().along(ids)
+        self.model.calls = before + 1
+        return rows
+
+
 class Bench:
     """A decoder with everything around it."""
 
-    def __init__(self, model, setting, budget=None, *, tests=None, edits=False, drafts=True, seed=0, source=SOURCE):
+    def __init__(self, model, setting, budget=None, *, tests=None, edits=False, drafts=True, seed=0, decoder=Decoder):
         self.events: list[tuple[str, dict]] = []
-        self.function = find_function(source, "total", 4)
+        self.function = find_function(SOURCE, "total", 4)
         task = Task(self.function.text, self.function.header_lines, ("assert total([1, 2, 3], 4) == 10",))
         self.prompt = tagged_prompt(task)
         self.session = InProcessSession("total", tests or {"t::sum": check_sum, "t::empty": check_empty})
-        self.trials = Trials(self.function, source, self.session, self.emit)
+        self.trials = Trials(self.function, SOURCE, self.session, self.emit)
         self.meter = Meter(model, self.trials, itertools.count().__next__)
         pool = EditPool(self.function, self.prompt, model) if edits else None
-        self.decoder = Decoder(
+        self.decoder = decoder(
             self.prompt,
             model,
             self.trials,
@@ -72,6 +93,97 @@ class Bench:
 
     def run(self):
         return list(self.decoder.run())
+
+
+class OracleDecoder(Decoder):
+    """The same loop without anything that makes it fast: one token at a time, every distribution from scratch."""
+
+    def _write(self):
+        written = self.text
+        self.line_start = len(self.answer)
+        while not self.ended and len(self.answer) < self.limit:
+            row = self.fresh(self.head)
+            if self.setting.gamma > 0 and self.signal:
+                row = guide(
+                    row, self.fresh(self.model.encode(self.prompt.with_signal(self.signal))), self.setting.gamma
+                )
+            self.answer.append(int(np.argmax(row)))
+            self.ended = self.answer[-1] in self.model.end_ids or finished(self.prompt, self.text) is not None
+            if statements(self.function, self.text) > statements(self.function, written):
+                break
+        self.emit("line", text=self.text[len(written) :])
+
+    def fresh(self, head):
+        import torch
+
+        with torch.inference_mode():
+            logits = self.model._network(input_ids=torch.tensor([head + self.answer])).logits[0, -1]
+        return torch.log_softmax(logits.float(), dim=-1).numpy()
+
+
+@pytest.fixture(scope="module", params=[0, 1])
+def tiny(request):
+    """Two tiny models, taught on the prompt of these tests."""
+    prompt = Bench(ScriptedModel(BODY), Setting(0.0)).prompt
+    signal = "<trace><L4> result=4<L5> value=1 => fail 4\n"
+    return tiny_model([prompt.plain, prompt.with_signal(signal)], request.param)
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 3.0])
+def test_drafts_and_caches_change_no_token(tiny, gamma):
+    fast = Bench(tiny, Setting(gamma), seed=5)
+    fast.decoder.limit = 60
+    slow = Bench(tiny, Setting(gamma), seed=5, decoder=OracleDecoder)
+    slow.decoder.limit = 60
+    assert fast.run() == slow.run()
+    assert fast.decoder.answer == slow.decoder.answer
+    assert [e for e in fast.events if e[0] == "signal"] == [e for e in slow.events if e[0] == "signal"]
+    assert len(fast.decoder.answer) > 3
+
+
+@pytest.mark.parametrize("gamma", [0.0, 1.0, 3.0])
+def test_drafts_save_passes_where_the_model_copies(gamma):
+    counts = []
+    for drafts in (True, False):
+        bench = Bench(CountingModel(BODY), Setting(gamma, candidates=1), drafts=drafts)
+        bench.run()
+        assert bench.decoder.text == BODY
+        counts.append(bench.meter.model.calls)
+    assert counts[0] * 4 < counts[1]
+
+
+def test_gamma_zero_is_what_generate_does_without_sampling(tiny):
+    import torch
+
+    bench = Bench(tiny, Setting(0.0))
+    bench.run()
+    head = torch.tensor([bench.decoder.head])
+    wanted = tiny._network.generate(
+        head, attention_mask=torch.ones_like(head), do_sample=False, max_new_tokens=bench.decoder.limit, pad_token_id=0
+    )
+    written = wanted[0, head.shape[1] :].tolist()
+    assert written[: len(bench.decoder.answer)] == bench.decoder.answer
+
+
+def test_two_decodes_with_one_seed_are_equal_and_count_the_same(tiny):
+    runs = []
+    for _ in range(2):
+        bench = Bench(tiny, Setting(3.0), seed=9)
+        bench.decoder.limit = 40
+        bench.run()
+        runs.append((bench.decoder.answer, bench.meter.spent().tokens, bench.meter.spent().executions))
+    assert runs[0] == runs[1]
+
+
+def test_tokens_are_counted_exactly(tiny):
+    bench = Bench(tiny, Setting(0.0))
+    bench.run()
+    assert bench.meter.spent().tokens == len(bench.decoder.answer)
+    guided = Bench(tiny, Setting(1.0))
+    guided.decoder.limit = 30
+    before = tiny.usage.tokens
+    guided.run()
+    assert guided.meter.spent().tokens == len(guided.decoder.answer) + tiny.usage.tokens - before
 
 
 def test_the_plain_model_writes_its_body_and_it_is_run():

@@ -370,7 +370,7 @@ class Decoder:
         line = self.function.header_lines + whole.count("\n") + 1
         found = []
         for continuation, execution in zip(continuations, executions, strict=True):
-            if execution is not None:
+            if execution is not None and continuation.text.strip():
                 text = continuation.text if continuation.origin == "edit" else lead + continuation.text
                 observed = self.trials.observe(execution, text, line, continuation.origin)
                 found += [observed] if observed else []
