@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from bot.decoding.decoder import TOP_P, Decoder, Found, finished, tidy
-from bot.decoding.edit_pool import EditPool
+from bot.decoding.edit_pool import EditPool, names_in_scope
 from bot.decoding.prompt import Prompt, Task, instruct_prompt, tagged_prompt
 from bot.decoding.trials import Meter, Trials
 from bot.errors import ModelError
@@ -76,16 +76,17 @@ def generate(
     seed: int = 0,
     emit: Emit | None = None,
     clock: Callable[[], float] = time.monotonic,
-    names: Sequence[str] = (),
+    names: Sequence[str] | None = None,
 ) -> Search:
     """Return the search for bodies of `function` that pass the session's tests; nothing runs until it is iterated.
 
-    model: None tries the edits alone. names: what is in scope beside the function's own names.
+    model: None tries the edits alone. names: what is in scope beside the function's own names; None: as `source` shows.
     Raises ModelError, on the first step, when the prompt does not fit in the model's context.
     """
     arms = [arm if isinstance(arm, Arm) else Arm("decode", arm) for arm in settings]
+    known = names_in_scope(source, function) if names is None else names
     return Search(
-        task, function, source, suspect, model, session, arms, budget or Budget(), seed, emit or _silent, clock, names
+        task, function, source, suspect, model, session, arms, budget or Budget(), seed, emit or _silent, clock, known
     )
 
 

@@ -42,9 +42,10 @@ class ScriptedModel:
         self.samples = list(samples)
         self.context = context
         self.usage = Usage()
-        self.prompts: set[str] = set()  # every prompt that was asked for a distribution
         self._special = {token: BYTES + index for index, token in enumerate(SPECIAL_TOKENS)}
         self._texts = {index: token for token, index in self._special.items()}
+        self._pieces = re.compile(f"({'|'.join(map(re.escape, SPECIAL_TOKENS))})")
+        self._known: dict[tuple[int, ...], list[int]] = {}  # the answer after each prompt
         self.size = BYTES + len(SPECIAL_TOKENS)
 
     @property
@@ -53,10 +54,8 @@ class ScriptedModel:
 
     def encode(self, text: str) -> list[int]:
         ids: list[int] = []
-        while text:
-            special = next((token for token in SPECIAL_TOKENS if text.startswith(token)), None)
-            ids += [self._special[special]] if special else text[0].encode()
-            text = text[len(special) if special else 1 :]
+        for part in self._pieces.split(text):
+            ids += [self._special[part]] if part in self._special else part.encode()
         return ids
 
     def decode(self, ids: Sequence[int]) -> str:
@@ -67,14 +66,14 @@ class ScriptedModel:
         return ScriptedBranch(self, ids)
 
     def next_logprobs(self, ids: Sequence[int]) -> np.ndarray:
-        prompt, _, written = self.decode(ids).partition("<fix>")
-        self.prompts.add(prompt)
-        answer = self.answers(prompt)
+        start = list(ids).index(self._special["<fix>"]) if self._special["<fix>"] in ids else len(ids)
+        head, written = tuple(ids[:start]), ids[start + 1 :]
+        if head not in self._known:
+            self._known[head] = self.encode(self.answers(self.decode(head)))
+        answer = self._known[head]
         self.usage.passes += 1
         self.usage.positions += 1
-        wanted = self._special["<end>"]
-        if len(written) < len(answer):
-            wanted = self.encode(answer[len(written) :])[0]
+        wanted = answer[len(written)] if len(written) < len(answer) else self._special["<end>"]
         logprobs = np.full(self.size, np.log((1 - SURE) / (self.size - 1)), dtype=np.float32)
         logprobs[wanted] = np.log(SURE)
         return logprobs

@@ -7,6 +7,7 @@ the prior alone ranks.
 
 from __future__ import annotations
 
+import ast
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from bot.edits import Edit, single_edits
 from bot.functions import FunctionText, logical_lines
 from bot.models.language_model import LanguageModel
 
+MAX_NAMES = 60
 CHUNK = 400  # edits that the model ranks at a time, so that running them can start
 NEARBY = 32  # edits of the next lines that the model ranks at a statement boundary
 
@@ -51,9 +53,14 @@ class EditPool:
 
         executed: lines of the body, 1-based; empty when nothing is known.
         """
-        reached = self._reached(executed)
-        order = [edit for edit in self.edits if not executed or edit.line in reached]
-        order += [edit for edit in self.edits if executed and edit.line not in reached]
+        reached, after = self._reached(executed)
+        size = self.function.body.count("\n")
+
+        def matters(edit: Edit) -> bool:
+            inserts = edit.body.count("\n") > size and edit.line in after
+            return not executed or edit.line in reached or inserts
+
+        order = sorted(self.edits, key=lambda edit: not matters(edit))
         for start in range(0, len(order), CHUNK):
             yield self.score(order[start : start + CHUNK])
 
@@ -82,7 +89,9 @@ class EditPool:
         if self.model is None or self.prompt is None:
             return priors
         before = "".join(self.function.body.splitlines(keepends=True)[: line - 1])
-        drafts = [self.model.encode(_first_statement(edit.body[len(before) :])) for edit in edits]
+        faulty = logical_lines(self.function.body[len(before) :])
+        texts = [_until_changed(logical_lines(edit.body[len(before) :]), faulty, self.prompt.end) for edit in edits]
+        drafts = [self.model.encode(text) for text in texts]
         branch = self.model.branch([*self.model.encode(self.prompt.plain), *self.model.encode(before)])
         copying = self._copied(self.model, self.prompt, line)
         scores = self.model.score_many(branch, drafts)
@@ -100,20 +109,59 @@ class EditPool:
             self._copying = [float(logprobs[:end].sum()) for end in ends]
         return self._copying[min(line - 1, len(self._copying) - 1)]
 
-    def _reached(self, executed: frozenset[int]) -> set[int]:
-        """Return the lines of statements that are executed, or that follow one: a new statement may belong there."""
+    def _reached(self, executed: frozenset[int]) -> tuple[set[int], set[int]]:
+        """Return the lines of statements that are executed, and those before which a new statement would be."""
         reached: set[int] = set()
+        after: set[int] = set()
         line, follows = 1, True
         for part in logical_lines(self.function.body):
             own = range(line, line + part.count("\n"))
-            runs = any(number in executed for number in own)
-            if runs or follows:
+            if follows:
+                after.update(own)
+            follows = any(number in executed for number in own)
+            if follows:
                 reached.update(own)
-            line, follows = own.stop, runs
-        return reached | {line} if follows else reached
+            line = own.stop
+        return reached, after | {line} if follows else after
 
 
-def _first_statement(text: str) -> str:
-    """Return the first logical line of what follows the unchanged lines: the changed one."""
-    parts = logical_lines(text)
-    return parts[0] if parts else text
+def _until_changed(lines: Sequence[str], faulty: Sequence[str], end: str) -> str:
+    """Return the edit's logical lines up to the first that the faulty body does not have there, or to the body's end."""
+    same = next(
+        (place for place, pair in enumerate(zip(lines, faulty, strict=False)) if pair[0] != pair[1]), len(lines)
+    )
+    return "".join(lines[: same + 1]) + (end if same >= len(lines) else "")
+
+
+def names_in_scope(source: bytes, function: FunctionText) -> list[str]:
+    """Return what a body may name beside its own names: attributes of its `self`, then the module's names; in order."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):
+        return []
+    *_, owner, _ = ["", "", *function.qualname.split(".")]
+    names: dict[str, None] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef) and node.name == owner:
+            names |= dict.fromkeys(_members(node))
+    for statement in tree.body:
+        if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            names[statement.name] = None
+        elif isinstance(statement, (ast.Import, ast.ImportFrom)):
+            names |= {(alias.asname or alias.name.partition(".")[0]): None for alias in statement.names}
+        elif isinstance(statement, (ast.Assign, ast.AnnAssign)):
+            names |= {
+                n.id: None for n in ast.walk(statement) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
+            }
+    return [name for name in names if name not in ("*", function.name, "annotations")][:MAX_NAMES]
+
+
+def _members(owner: ast.ClassDef) -> list[str]:
+    """Return "self.x" for what the class's methods store in `self`, and for its methods."""
+    stored = [
+        f"self.{node.attr}"
+        for node in ast.walk(owner)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "self"
+    ]
+    methods = [f"self.{node.name}" for node in owner.body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
+    return [name for name in [*stored, *methods] if not name.startswith("self.__")]
