@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from bot.decoding.prompt import MAX_LINES, Style, cut, defuse, one_line
+from bot.decoding.prompt import MAX_LINES, Style, cut, defuse, defuse_chat, one_line
 from runners.runner import Outcome, Trace, TraceEvent
 
 ObservationOrigin = Literal["faulty", "sampled", "edit"]
@@ -20,6 +20,7 @@ Measure = Callable[[str], int]  # the length of a text in tokens
 ENTRY_TOKENS = 150
 SIGNAL_TOKENS = 800
 MESSAGE_CHARS = 80
+VALUE_CHARS = 120
 CONTINUATION_LINES = 8
 _VERDICTS: dict[Outcome, str] = {"passed": "pass", "frontier": "reached the end of what is written"}
 _SHORT_VERDICTS: dict[Outcome, str] = {"passed": "pass", "frontier": "open"}
@@ -73,10 +74,9 @@ def render(
     left = signal_tokens - measure(head)
     for entry in entries:
         text = write(entry, min(entry_tokens, left), measure)
-        if not text or measure(text) > left:
-            break
-        parts.append(text)
-        left -= measure(text)
+        if text and measure(text) <= left:
+            parts.append(text)
+            left -= measure(text)
     return head + "".join(parts) if parts else ""
 
 
@@ -92,7 +92,7 @@ def _tagged_entry(observation: Observation, budget: int, measure: Measure) -> st
     code = "" if observation.origin == "faulty" else _shown_code(observation.continuation)
     mark = "<trace>" if observation.origin == "faulty" else "<cand>"
     verdict = _SHORT_VERDICTS.get(observation.outcome, "fail")
-    message = one_line(cut(defuse(observation.message), MESSAGE_CHARS)) if verdict == "fail" else ""
+    message = one_line(cut(defuse(_cause(observation)), MESSAGE_CHARS)) if verdict == "fail" else ""
     end = f" => {verdict} {message}".rstrip() + "\n"
 
     def line(event: TraceEvent) -> str:
@@ -100,6 +100,11 @@ def _tagged_entry(observation: Observation, budget: int, measure: Measure) -> st
         return place + _event_text(event)
 
     return _within(mark + code, observation.trace, line, end, budget, measure)
+
+
+def _cause(observation: Observation) -> str:
+    """Return the failure's message; a time-out or crash that has none is named by its outcome."""
+    return observation.message or (observation.outcome if observation.outcome != "failed" else "")
 
 
 def _instruct_entry(observation: Observation, budget: int, measure: Measure) -> str:
@@ -112,7 +117,7 @@ def _instruct_entry(observation: Observation, budget: int, measure: Measure) -> 
     def line(event: TraceEvent) -> str:
         return f"\n  line {event.line}:{_event_text(event)}"
 
-    return _within(f"- {title.rstrip()}{test}:", observation.trace, line, end, budget, measure)
+    return defuse_chat(_within(f"- {title.rstrip()}{test}:", observation.trace, line, end, budget, measure))
 
 
 def _shown_code(continuation: str) -> str:
@@ -121,7 +126,7 @@ def _shown_code(continuation: str) -> str:
 
 
 def _event_text(event: TraceEvent) -> str:
-    values = ", ".join(f"{name}={one_line(defuse(value))}" for name, value in event.values)
+    values = ", ".join(f"{name}={cut(one_line(defuse(value)), VALUE_CHARS)}" for name, value in event.values)
     if event.kind == "return":
         return f" ret {values.removeprefix('return=')}"
     return f" {event.kind} {values.removeprefix('raise=')}" if event.kind in ("raise", "yield") else f" {values}"

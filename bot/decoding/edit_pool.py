@@ -126,7 +126,7 @@ class EditPool:
 
 
 def _until_changed(lines: Sequence[str], faulty: Sequence[str], end: str) -> str:
-    """Return the edit's logical lines up to the first that the faulty body does not have there, or to the body's end."""
+    """Return the edit's logical lines up to the first that the faulty body does not have there, else to the end."""
     same = next(
         (place for place, pair in enumerate(zip(lines, faulty, strict=False)) if pair[0] != pair[1]), len(lines)
     )

@@ -8,6 +8,7 @@ so that the key-value cache of the static part is shared (EG-CFG, arXiv:2506.109
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -22,6 +23,9 @@ SPECIAL_TOKENS = (
 MAX_TESTS = 3
 TEST_CHARS = 400
 FAILURE_CHARS = 160
+
+# what chat models read as the structure of a conversation, in the spellings of the common families
+_CHAT_TOKEN = re.compile(r"<(?=[|｜][^<>\n]{1,40}[|｜]>|(?:start|end)_of_turn>)|\[(?=/?INST\])")
 
 ChatTemplate = Callable[[str], str]  # one user message in, prompt text up to the assistant's turn out
 
@@ -96,14 +100,16 @@ def instruct_prompt(task: Task, chat: ChatTemplate | None = None) -> Prompt:
     """Return the prompt for any other model; `chat` renders its chat template, None means plain text."""
     context = f"Context:\n```python\n{task.context.strip()}\n```\n\n" if task.context.strip() else ""
     tests = "\n\n".join(cut(test.strip(), 4 * TEST_CHARS) for test in task.tests[:MAX_TESTS])
-    static = (
+    static = defuse_chat(
         "A Python function is faulty: the tests below fail. Write the whole function again with the fault repaired. "
         "Keep the signature. Answer with one Python code block and nothing else.\n\n"
         f"{context}Faulty function:\n```python\n{task.function.rstrip()}\n```\n\n"
         f"Failing tests:\n```python\n{tests}\n```\n\nFailure: {cut(one_line(task.failure), 4 * FAILURE_CHARS)}\n"
     )
     slot = "\N{OBJECT REPLACEMENT CHARACTER}signal\N{OBJECT REPLACEMENT CHARACTER}"
-    text = chat(static + slot) if chat else f"### Instruction:\n{static}{slot}\n### Response:\n"
+    text = chat(static + slot) if chat else ""
+    if slot not in text:
+        text = f"### Instruction:\n{static}{slot}\n### Response:\n"
     head, _, tail = text.partition(slot)
     return Prompt(head, "", f"{tail}```python\n{task.header}", "```", "instruct")
 
@@ -120,3 +126,8 @@ def defuse(text: str) -> str:
         if token in text:
             text = text.replace(token, token.replace("<", "< "))
     return text
+
+
+def defuse_chat(text: str) -> str:
+    """Return untrusted text with the control tokens of chat models broken, so that it cannot end the user's turn."""
+    return _CHAT_TOKEN.sub(lambda match: f"{match.group()} ", text)
