@@ -25,7 +25,7 @@ TEST_CHARS = 400
 FAILURE_CHARS = 160
 
 # what chat models read as the structure of a conversation, in the spellings of the common families
-_CHAT_TOKEN = re.compile(r"<(?=[|｜][^<>\n]{1,40}[|｜]>|(?:start|end)_of_turn>)|\[(?=/?INST\])")
+_CHAT_TOKEN = re.compile(r"<(?=[|｜][^<>\s]{1,40}[|｜]>|(?:start|end)_of_turn>)|\[(?=/?INST\])")
 
 ChatTemplate = Callable[[str], str]  # one user message in, prompt text up to the assistant's turn out
 
