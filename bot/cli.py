@@ -438,6 +438,7 @@ def _deliver(
     finally:
         about = run.about(written)
         (folder / "report.md").write_text(report.markdown(outcome, about), encoding="utf-8")
+        (folder / "report.html").write_text(report.html(outcome, about), encoding="utf-8")
         (folder / "result.json").write_text(report.dumps(report.result(outcome, about, exit_code=code)) + "\n")
     if patches and not (delivery.apply or delivery.branch or delivery.patch):
         advice.append(

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 SCHEMA = 1  # of the JSON document
 LOG_LIMIT = 30_000  # characters of the execution log in Markdown
 DIFF_LIMIT = 60_000  # characters of one diff in Markdown; the patch file is never cut
+STEP_LIMIT = 200  # lines and signals of one attempt in HTML
 MESSAGE_LIMIT = 2_000  # characters of one failure's message
 
 WORDS = {
@@ -239,6 +240,12 @@ def markdown(outcome: Outcome, run: Run) -> str:
     return text.strip() + "\n"
 
 
+def html(outcome: Outcome, run: Run) -> str:
+    """Return report.html: self-contained, without scripts, with every attempt line by line."""
+    values = {**_values(outcome, run), "attempts": attempts(run.records)}
+    return _templates().get_template("report.html.jinja").render(**values).strip() + "\n"
+
+
 def _values(outcome: Outcome, run: Run) -> dict[str, Any]:
     return {
         "outcome": outcome,
@@ -271,6 +278,7 @@ def _templates() -> Environment:
         "code": code,
         "words": words,
         "fence": fence,
+        "printable": lambda text: printable(str(text)),
         "masked": lambda text: masked_urls(str(text)),
         "where": where,
         "cut": cut,
@@ -279,6 +287,39 @@ def _templates() -> Environment:
         "short": lambda text: cut(" ".join(text.split()), 160),
     }
     return environment
+
+
+def attempts(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the attempts of a journal, by the function they regenerate, each with its steps in order."""
+    groups: list[dict[str, Any]] = []
+    current: dict[str, Any] = {}
+    for record in records:
+        event, text = record.get("event"), str(record.get("text", ""))
+        if event == "stage":
+            groups += [{"title": text, "attempts": []}] if record.get("name") == "generate" else []
+            current = {}
+        elif event == "attempt" and groups:
+            about: dict[str, Any] = {"setting": record.get("setting"), "steps": [], "executions": 0}
+            current = {**about, "changed": 0, "found": False, "dropped": 0}
+            groups[-1]["attempts"].append(current)
+        elif current:
+            _step(current, str(event), text, record)
+    return [group for group in groups if group["attempts"]]
+
+
+def _step(attempt: dict[str, Any], event: str, text: str, record: Mapping[str, Any]) -> None:
+    if event == "execution":
+        attempt["executions"] += 1
+    elif event == "candidate":
+        attempt["found"] = True
+    elif event in ("line", "signal"):
+        count = record.get("changed", 0)
+        changed = count if isinstance(count, int) else len(count or ())
+        attempt["changed"] += changed
+        if len(attempt["steps"]) < STEP_LIMIT:
+            attempt["steps"].append({"kind": event, "text": cut(text.rstrip("\n"), MESSAGE_LIMIT), "changed": changed})
+        else:
+            attempt["dropped"] += 1
 
 
 def where(suspect: Suspect) -> str:

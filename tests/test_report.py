@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import math
 import subprocess
+from html.parser import HTMLParser
+from typing import ClassVar
 
-import git
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,6 +16,7 @@ from bot.pipeline import Outcome
 from bot.records import Candidate, Discovery, Patch, Repair, Spent, Suspect, TestFailure, Verdict
 from bot.report import (
     Run,
+    attempts,
     changes,
     code,
     commit_message,
@@ -24,6 +26,7 @@ from bot.report import (
     fence,
     findings,
     headline,
+    html,
     log,
     markdown,
     patch_file,
@@ -89,7 +92,7 @@ def applied(folder, files, change):
     ids=["plain", "crlf", "no newline", "newline added", "latin-1", "odd line ends", "empty", "long"],
 )
 def test_git_applies_the_patch_file_to_the_byte(tmp_path, before, after):
-    git.Repo.init(tmp_path)
+    subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
     assert applied(tmp_path, {"a.py": before}, patch_file([patch("a.py", before, after)])) == {"a.py": after}
 
 
@@ -97,12 +100,12 @@ def test_git_applies_the_patch_file_to_the_byte(tmp_path, before, after):
     "path", ["with space.py", "naïve.py", 'quo"te.py', "back\\slash.py", "sub/dir/a.py", "tab\there.py"]
 )
 def test_git_applies_the_patch_file_to_files_with_odd_names(tmp_path, path):
-    git.Repo.init(tmp_path)
+    subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
     assert applied(tmp_path, {path: BEFORE}, patch_file([patch(path)])) == {path: AFTER}
 
 
 def test_the_patch_file_applies_from_a_folder_inside_the_repository(tmp_path):
-    git.Repo.init(tmp_path)
+    subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
     (tmp_path / "package").mkdir()
     assert applied(tmp_path / "package", {"src/a.py": BEFORE}, patch_file([patch()])) == {"src/a.py": AFTER}
 
@@ -113,7 +116,7 @@ def test_git_applies_any_patch_file(tmp_path_factory, lines, data):
     before = b"".join(lines) or b"x\n"
     after = b"".join(data.draw(st.lists(st.sampled_from([*lines, b"new\n", b"n"]), min_size=1, max_size=8)))
     folder = tmp_path_factory.mktemp("repository")
-    git.Repo.init(folder)
+    subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
     change = patch_file([patch("a.py", before, after)])
     assert not change if before == after else applied(folder, {"a.py": before}, change) == {"a.py": after}
 
@@ -293,3 +296,62 @@ def test_the_log_tells_the_steps_and_is_cut_in_the_middle():
 def test_a_commit_message_names_the_functions_the_tests_and_the_machine():
     text = commit_message(outcome(repaired()), [patch()])
     assert text.startswith("Repair f\n\nFailed before, pass now:\n- tests/test_a.py::test_f[1]\n\nA machine wrote")
+
+
+def decoded():
+    """A journal of two attempts in one function."""
+    steps = [
+        {"event": "stage", "name": "discover", "text": "Running"},
+        {"event": "line", "text": "lost: no attempt yet", "changed": 0},
+        {"event": "stage", "name": "generate", "text": "Regenerating f in src/a.py"},
+        {"event": "attempt", "setting": "single edits"},
+        {"event": "execution", "outcome": "failed"},
+        {"event": "attempt", "setting": "gamma=1 t=0.8 d=3 s=3"},
+        {"event": "signal", "text": "x = 1 <script>alert(1)</script>"},
+        {"event": "line", "text": "    return x + 1\n", "changed": 2},
+        {"event": "candidate", "origin": "guided"},
+        {"event": "stage", "name": "verify", "text": "Judging"},
+        {"event": "execution", "outcome": "passed"},
+    ]
+    return [{"time": "2026-01-02T03:04:05.678+00:00", **step} for step in steps]
+
+
+def test_the_journal_tells_each_attempt_line_by_line():
+    (group,) = attempts(decoded())
+    assert group["title"] == "Regenerating f in src/a.py"
+    edits, guided = group["attempts"]
+    assert (edits["executions"], edits["steps"], edits["found"]) == (1, [], False)
+    assert [(step["kind"], step["changed"]) for step in guided["steps"]] == [("signal", 0), ("line", 2)]
+    assert (guided["changed"], guided["found"], guided["executions"]) == (2, True, 0)
+
+
+def test_the_html_is_one_file_in_which_nothing_runs():
+    run = Run("/r", "egcfg-fix repair --model=https://me:secret@host/v1", "abc", ("README",), {}, decoded())
+    evil = "</pre><script>alert(2)</script><img src=x onerror=alert(3)> \x1b[2J \u202e"
+    change = Patch("a<b>.py", "f", BEFORE, AFTER, "+</pre><script>alert(4)</script>\n")
+    text = html(outcome(repaired(change=change, message=evil, reasons=(evil,)), unrepaired(evil), still=[evil]), run)
+    assert "<script" not in text
+    assert "<img" not in text
+    assert "\x1b" not in text
+    assert "\u202e" not in text
+    assert "secret" not in text
+    assert "default-src &#39;none&#39;" in text or "default-src 'none'" in text
+    assert not [word for word in ("http://", "src=", "href=", "url(") if word in text.replace("src=x onerror", "")]
+    assert "gamma=1 t=0.8 d=3 s=3" in text
+    assert "2 tokens changed" in text
+
+
+def test_the_html_is_well_nested():
+    class Nesting(HTMLParser):
+        stack: ClassVar[list[str]] = []
+
+        def handle_starttag(self, tag, attrs):
+            if tag not in ("meta",):
+                self.stack.append(tag)
+
+        def handle_endtag(self, tag):
+            assert self.stack.pop() == tag
+
+    parser = Nesting()
+    parser.feed(html(outcome(repaired(), repaired("suspect"), unrepaired(), still=["x"]), Run(records=decoded())))
+    assert parser.stack == []
