@@ -17,6 +17,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("action", "bot", "runners")  # from the top down
+WEIGHTS = {"bot.models.huggingface", "bot.models.cache", "bot.models.rows"}  # imported when a model is loaded
 STAGES = ("discover", "localise", "generate", "verify", "publish")
 HOMES = {  # third-party package -> the modules that may import it
     "click": {"bot.cli"},
@@ -27,9 +28,9 @@ HOMES = {  # third-party package -> the modules that may import it
     "jinja2": {"bot.report"},
     "ray": {"bot.scan"},
     "rich": {"bot.terminal"},
-    "safetensors": {"bot.models.huggingface"},
-    "torch": {"bot.models.huggingface"},
-    "transformers": {"bot.models.huggingface"},
+    "safetensors": WEIGHTS,
+    "torch": WEIGHTS,
+    "transformers": WEIGHTS,
 }
 EVERYWHERE = {"numpy"}
 SLOW = ("torch", "transformers", "ray", "github", "docker")  # never imported by `egcfg-fix --help`
