@@ -1,0 +1,1741 @@
+"""The half of a runner that lives in the sandbox: one file, standard library only, Python 3.9 syntax.
+
+Requests: JSON lines on stdin. Replies: a private copy of stdout; descriptors 1 and 2 then point at a file, so
+nothing a test prints can forge a reply. Keeps its own `open` and clock, since tests patch them. Imports the
+target's pytest late and nothing of ours ever. Not a security boundary: the container around it is.
+
+Four kinds of process, each forked from the one before, so that no candidate ever runs in one that lives on:
+server (this module only) > suite child (one cold pytest run);
+server > import zygote (pytest, no code of the repository) > one child per execution;
+import zygote > swap zygote (conftest, tests and repository imported) > one child per execution.
+Importing this module has no effect; `instrument` and `Recorder` are used outside of the sandbox too.
+"""
+
+import ast
+import base64
+import builtins
+import collections
+import contextlib
+import datetime
+import decimal
+import enum
+import fractions
+import gc
+import importlib.machinery
+import importlib.metadata
+import importlib.util
+import io
+import itertools
+import json
+import mmap
+import os
+import resource
+import select
+import shutil
+import signal
+import socket
+import struct
+import sys
+import tarfile
+import threading
+import time
+import types
+
+PROTOCOL = 1
+MESSAGE_CHARS = 2000
+SCALAR_CHARS = 40
+VALUE_CHARS = 200
+EVENT_CHARS = 2000
+TAPE_BYTES = 4 << 20
+FRAME_BYTES = 1 << 20  # one line of a child
+STREAM_BYTES = 256 << 20  # all lines of a child
+MAX_STEPS = 2_000_000
+RUNAWAY_STATUS = 77
+FRONTIER = "__egcfg_frontier__"
+SENTINEL = "__egcfg_sentinel__"
+
+_open, _monotonic, _sleep, _getframe = open, time.monotonic, time.sleep, sys._getframe
+_fork, _exit, _kill, _write, _read = os.fork, os._exit, os.kill, os.write, os.read
+
+# --- tracing: what a function did, as text that no code of the repository helps to write ---------------------------
+
+_class_name = type.__dict__["__name__"].__get__
+_class_mro = type.__dict__["__mro__"].__get__
+_class_dict = type.__dict__["__dict__"].__get__
+_PLAIN = (bool, type(None), float, complex, range, decimal.Decimal, fractions.Fraction, datetime.date)
+_PLAIN_TYPES = frozenset((*_PLAIN, datetime.datetime, datetime.time, datetime.timedelta, type(Ellipsis), slice))
+_SEQUENCES = {list: ("[", "]"), tuple: ("(", ")"), set: ("{", "}"), frozenset: ("frozenset({", "})")}
+_MAPPINGS = {dict: "", collections.OrderedDict: "OrderedDict", collections.defaultdict: "defaultdict"}
+_MAPPINGS[collections.Counter] = "Counter"
+_ITEMS = 6
+_UNINTERESTING = (types.FunctionType, types.ModuleType, types.BuiltinFunctionType, type)
+
+
+def safe_repr(value, depth=2):
+    """Return a short text for `value` by its exact type; no method of a user's class ever runs."""
+    kind = type(value)
+    if kind is str or kind is bytes or kind is bytearray:
+        text = repr(value if len(value) <= SCALAR_CHARS else value[:SCALAR_CHARS])
+        return text if len(text) <= SCALAR_CHARS and len(value) <= SCALAR_CHARS else text[: SCALAR_CHARS - 2] + ".."
+    if kind is int:
+        bits = value.bit_length()
+        return "<int %d bits>" % bits if bits > 200 else _cut(repr(value), SCALAR_CHARS)
+    if kind in _PLAIN_TYPES:
+        if kind is slice:
+            return "slice(%s)" % ", ".join(safe_repr(part, 0) for part in (value.start, value.stop, value.step))
+        if kind is decimal.Decimal or kind is fractions.Fraction:
+            return _cut(kind.__repr__(value), SCALAR_CHARS) if sys.getsizeof(value) < 400 else "<%s>" % kind.__name__
+        if getattr(value, "tzinfo", None) is not None:  # the repr of a zone is the zone's own code
+            return _cut(kind.__repr__(value.replace(tzinfo=None)), SCALAR_CHARS)
+        return _cut(kind.__repr__(value), SCALAR_CHARS)
+    if kind in _SEQUENCES or kind is collections.deque:
+        return _sequence(value, kind, depth)
+    if kind in _MAPPINGS:
+        return _mapping(value, kind, depth)
+    if issubclass(kind, BaseException):
+        return _exception(value, kind, depth)
+    if isinstance(value, type):
+        return "<class %s>" % _class_name(value)
+    return _other(value, kind, depth)
+
+
+def _cut(text, limit):
+    return text if len(text) <= limit else text[: limit - 2] + ".."
+
+
+def _sequence(value, kind, depth):
+    left, right = _SEQUENCES.get(kind, ("deque([", "])"))
+    if not value:
+        return left + right if kind in (list, tuple, collections.deque) else kind.__name__ + "()"
+    if depth <= 0:
+        return left + ".." + right
+    shown = [safe_repr(item, depth - 1) for item in _first(value)]
+    if kind is set or kind is frozenset:
+        shown.sort()  # the order of a set depends on the hash seed
+    more = ", .. %d in all" % len(value) if len(value) > _ITEMS else "," if kind is tuple and len(value) == 1 else ""
+    return _cut(left + ", ".join(shown) + more + right, VALUE_CHARS)
+
+
+def _mapping(value, kind, depth):
+    name = _MAPPINGS[kind]
+    left, right = ("%s({" % name, "})") if name else ("{", "}")
+    if depth <= 0 and value:
+        return left + ".." + right
+    items = ((safe_repr(key, depth - 1), safe_repr(item, depth - 1)) for key, item in _first(dict.items(value)))
+    more = ", .. %d in all" % len(value) if len(value) > _ITEMS else ""
+    return _cut(left + ", ".join("%s: %s" % item for item in items) + more + right, VALUE_CHARS)
+
+
+def _first(values):
+    found = []
+    for item in values:
+        if len(found) == _ITEMS:
+            break
+        found.append(item)
+    return found
+
+
+def _exception(value, kind, depth):
+    if kind.__module__ != "builtins":
+        return _class_name(kind)
+    args = ", ".join(safe_repr(arg, depth - 1) for arg in value.args[:3])
+    return _cut("%s(%s)" % (kind.__name__, args), VALUE_CHARS)
+
+
+def _other(value, kind, depth):
+    name = _class_name(kind)
+    if type(kind) is enum.EnumMeta:
+        member = next((text for attribute, text in _attributes(value) if attribute == "_name_"), None)
+        return "%s.%s" % (name, member) if type(member) is str else "<%s>" % name
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and kind is getattr(numpy, "ndarray", None):
+        first = ", ".join(safe_repr(item, 0) for item in value.ravel()[:_ITEMS].tolist())
+        return _cut("array(%s %s [%s])" % (value.shape, value.dtype, first), VALUE_CHARS)
+    if numpy is not None and getattr(kind, "__module__", "") == "numpy" and hasattr(kind, "item"):
+        return safe_repr(value.item(), 0)
+    if depth < 2:
+        return "<%s>" % name
+    shown = ["%s=%s" % (key, safe_repr(item, 0)) for key, item in _attributes(value)[:_ITEMS]]
+    return _cut("%s(%s)" % (name, ", ".join(shown)), VALUE_CHARS) if shown else "<%s>" % name
+
+
+_readers = {}
+
+
+def _attributes(value):
+    """Return (name, value) of the attributes stored in an object itself, without running any code of its class."""
+    kind = type(value)
+    readers = _readers.get(kind)
+    if readers is None:
+        found = {}
+        for base in _class_mro(kind):
+            for name, member in _class_dict(base).items():
+                if name == "__dict__" or type(member) is types.MemberDescriptorType:
+                    found.setdefault(name, member)
+        readers = _readers[kind] = [
+            (name, member)
+            for name, member in found.items()
+            if type(member) in (types.GetSetDescriptorType, types.MemberDescriptorType)
+        ]
+    pairs = []
+    for name, member in readers:
+        try:
+            stored = member.__get__(value)
+        except AttributeError:
+            continue
+        if name == "__dict__":
+            pairs.extend((key, item) for key, item in list(stored.items()) if type(key) is str)
+        else:
+            pairs.append((name, stored))
+    return pairs
+
+
+def visible_values(frame):
+    """Return {name: text} of a frame's variables, and of the attributes of its first argument `self`."""
+    code, local = frame.f_code, frame.f_locals
+    values = {}
+    for name, value in local.items():
+        if name[:1] in ".@_" and (name[:1] != "_" or name.startswith("__")):
+            continue
+        if name == "self" and code.co_argcount and code.co_varnames[0] == "self":
+            attributes = _attributes(value)
+            for attribute, item in attributes[:20]:
+                if not isinstance(item, _UNINTERESTING):
+                    values["self." + attribute] = safe_repr(item)
+            if attributes:
+                continue
+        if not isinstance(value, _UNINTERESTING):
+            values[name] = safe_repr(value)
+    return values
+
+
+class Recorder:
+    """Turns calls of the probes that `instrument` inserts into events (kind, line, depth, [[name, text], ...]).
+
+    emit: receives each event. budget: events recorded; afterwards only endings, then nothing. steps: probe calls
+    until `runaway` is called, which is expected not to return.
+    """
+
+    def __init__(self, emit, budget=300, steps=MAX_STEPS, runaway=None):
+        self.emit, self.budget, self.steps, self.runaway = emit, budget, steps, runaway
+        self.reset()
+
+    def reset(self):
+        """Start afresh, as for the next test."""
+        self.left, self.closing, self.count, self.cut, self.frames = self.budget, 40, 0, False, {}
+
+    def probes(self):
+        """Return the names that instrumented code calls; they go into its globals or into builtins."""
+        return {
+            "__egcfg_c__": self._enter,
+            "__egcfg_t__": self._line,
+            "__egcfg_r__": self._return,
+            "__egcfg_e__": self._end,
+            "__egcfg_y__": self._yield,
+            "__egcfg_x__": self._raise,
+        }
+
+    def _enter(self):
+        if self.left <= 0:
+            return
+        frame, depth = _getframe(1), 0
+        above = frame.f_back
+        while above is not None:
+            depth += id(above) in self.frames
+            above = above.f_back
+        self.frames[id(frame)] = (min(depth, 50), {})
+
+    def _line(self, line):
+        self.count += 1
+        if self.left > 0:
+            self._record("line", line, _getframe(1), None)
+        elif self.count > self.steps and self.runaway is not None:
+            self.cut = True
+            self.runaway()
+        else:
+            self.cut = True
+
+    def _return(self, line, value):
+        if self.left > 0 or self.closing > 0:
+            self._record("return", line, _getframe(1), [["return", safe_repr(value)]])
+            self.frames.pop(id(_getframe(1)), None)
+        return value
+
+    def _end(self, line):
+        if self.left > 0 or self.closing > 0:
+            self._record("return", line, _getframe(1), [["return", "None"]])
+            self.frames.pop(id(_getframe(1)), None)
+
+    def _yield(self, line, value):
+        if self.left > 0:
+            self._record("yield", line, _getframe(1), [["yield", safe_repr(value)]])
+        return value
+
+    def _raise(self):
+        kind, error, trace = sys.exc_info()
+        frame = _getframe(1)
+        if kind is GeneratorExit or getattr(kind, "__egcfg__", False) is True:
+            return
+        if self.left > 0 or self.closing > 0:
+            line = trace.tb_lineno if trace is not None else frame.f_lineno
+            self._record("raise", line, frame, [["raise", safe_repr(error)]])
+        self.frames.pop(id(frame), None)
+
+    def frontier(self, frame):
+        """Record where an unfinished body ends, with all its variables."""
+        depth = self.frames.get(id(frame), (0, {}))[0]
+        self._emit("frontier", frame.f_lineno, depth, sorted_values(visible_values(frame)))
+
+    def _record(self, kind, line, frame, ending):
+        if self.left > 0:
+            self.left -= 1
+        else:
+            self.cut = True
+            self.closing -= 1
+        depth, known = self.frames.get(id(frame)) or self.frames.setdefault(id(frame), (0, {}))
+        now = visible_values(frame)
+        changed = [[name, text] for name, text in now.items() if known.get(name) != text]
+        known.update(now)
+        self._emit(kind, line, depth, (ending or []) + changed)
+
+    def _emit(self, kind, line, depth, values):
+        room, kept = EVENT_CHARS, []
+        for name, text in values:
+            room -= len(name) + len(text)
+            if room < 0:
+                self.cut = True
+                break
+            kept.append([name, text])
+        if kind == "yield":
+            kept = [["return", text] if name == "yield" else [name, text] for name, text in kept]
+        self.emit((kind, line, depth, kept))
+
+
+def sorted_values(values):
+    return [[name, text] for name, text in values.items()]
+
+
+def instrument(source, qualname, first_line):
+    """Return the module of `source` with probes in the function `qualname` whose code starts at `first_line`.
+
+    Raises SyntaxError, or LookupError when there is no such function.
+    """
+    tree = ast.parse(source)
+    instrument_tree(tree, qualname, first_line)
+    return tree
+
+
+def instrument_tree(tree, qualname, first_line):
+    """Insert the probes into a parsed module, in place."""
+    _instrument_function(find_function(tree, qualname, first_line)[-1])
+    ast.fix_missing_locations(tree)
+
+
+def find_function(tree, qualname, first_line):
+    """Return the chain of classes and functions that leads to a function, itself last; raise LookupError."""
+
+    def search(node, prefix, chain):
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+                name = prefix + child.name
+                here = [*chain, child]
+                if isinstance(child, ast.ClassDef):
+                    found = search(child, name + ".", here)
+                elif name == qualname and _first_line(child) == first_line:
+                    return here
+                else:
+                    found = search(child, name + ".<locals>.", here)
+            else:
+                found = None if isinstance(child, ast.expr) else search(child, prefix, chain)
+            if found:
+                return found
+        return None
+
+    found = search(tree, "", [])
+    if not found:
+        raise LookupError("no function %s at line %d" % (qualname, first_line))
+    return found
+
+
+def _first_line(node):
+    return min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+
+
+def _probe(name, line, *arguments):
+    call = ast.Call(ast.Name("__egcfg_%s__" % name, ast.Load()), [*arguments], [])
+    call.lineno = call.end_lineno = line
+    call.col_offset = call.end_col_offset = 0
+    return call
+
+
+def _statement(call):
+    return ast.copy_location(ast.Expr(call), call)
+
+
+def _is_docstring(node):
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+def _instrument_function(node):
+    head = node.body[:1] if _is_docstring(node.body[0]) else []
+    rest = node.body[len(head) :]
+    if not rest:
+        return
+    end = rest[-1].lineno
+    body = [_statement(_probe("c", rest[0].lineno)), *_instrument_block(rest)]
+    if not isinstance(rest[-1], (ast.Return, ast.Raise)):
+        body.append(_statement(_probe("e", end, ast.Constant(end))))
+    again = ast.copy_location(ast.Raise(None, None), rest[-1])
+    handler = ast.ExceptHandler(ast.Name("BaseException", ast.Load()), None, [_statement(_probe("x", end)), again])
+    node.body = [*head, ast.copy_location(ast.Try(body, [ast.copy_location(handler, rest[-1])], [], []), rest[0])]
+
+
+def _instrument_block(statements):
+    result = []
+    for node in statements:
+        line = node.lineno
+        if not isinstance(node, (ast.Global, ast.Nonlocal)):
+            result.append(_statement(_probe("t", line, ast.Constant(line))))
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            _instrument_function(node)
+        elif isinstance(node, ast.ClassDef):
+            for child in node.body:
+                if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                    _instrument_function(child)
+        else:
+            _Yields().visit(node)
+            if isinstance(node, ast.Return) and node.value is None:
+                result.append(_statement(_probe("e", line, ast.Constant(line))))
+            elif isinstance(node, ast.Return):
+                node.value = _probe("r", line, ast.Constant(line), node.value)
+            for field in ("body", "orelse", "finalbody"):
+                if getattr(node, field, None):
+                    setattr(node, field, _instrument_block(getattr(node, field)))
+            for part in [*getattr(node, "handlers", ()), *getattr(node, "cases", ())]:
+                part.body = _instrument_block(part.body)
+        result.append(node)
+    return result
+
+
+class _Yields(ast.NodeTransformer):
+    """Wraps what one statement yields; its inner statements are visited on their own."""
+
+    def generic_visit(self, node):
+        for field, value in ast.iter_fields(node):
+            if isinstance(value, list):
+                if not any(isinstance(item, (ast.stmt, ast.ExceptHandler)) for item in value):
+                    value[:] = [self.visit(item) if isinstance(item, ast.AST) else item for item in value]
+            elif isinstance(value, ast.AST):
+                setattr(node, field, self.visit(value))
+        return node
+
+    def visit_Lambda(self, node):  # noqa: N802
+        return node
+
+    def visit_match_case(self, node):
+        return node
+
+    def visit_Yield(self, node):  # noqa: N802
+        value = ast.Constant(None) if node.value is None else self.visit(node.value)
+        node.value = _probe("y", node.lineno, ast.Constant(node.lineno), value)
+        return node
+
+
+# --- what a child leaves behind: a shared mapping that survives its death ------------------------------------------
+
+
+class Tape:
+    """Records of one child in memory that the parent shares, so that a SIGKILL loses nothing."""
+
+    def __init__(self):
+        self.memory = mmap.mmap(-1, TAPE_BYTES)
+        self.clear()
+
+    def clear(self):
+        struct.pack_into("=I", self.memory, 0, 4)
+
+    def write(self, record):
+        data = json.dumps(record, separators=(",", ":")).encode() + b"\n"
+        (used,) = struct.unpack_from("=I", self.memory, 0)
+        if used + len(data) + 64 > TAPE_BYTES and record[0] == "e":
+            return
+        if used + len(data) <= TAPE_BYTES:
+            self.memory[used : used + len(data)] = data
+            struct.pack_into("=I", self.memory, 0, used + len(data))
+
+    def read(self):
+        """Return {test index: record of that test}; what the child garbled is left out and said."""
+        (used,) = struct.unpack_from("=I", self.memory, 0)
+        tests, current = {}, None
+        for line in bytes(self.memory[4 : min(used, TAPE_BYTES)]).splitlines():
+            try:
+                record = json.loads(line)
+                mark = record[0]
+                if mark == "t":
+                    current = tests.setdefault(int(record[1]), {"ev": [], "cut": False, "fr": False, "se": False})
+                elif current is None:
+                    continue
+                elif mark == "e":
+                    current["ev"].append(record[1:])
+                elif mark == "f":
+                    current["fr"] = True
+                elif mark == "s":
+                    current["se"] = True
+                elif mark == "c":
+                    current["cut"] = True
+                elif mark == "z":
+                    current["cut"] = current["run"] = True
+            except (ValueError, TypeError, IndexError, KeyError):
+                if current is not None:
+                    current["cut"] = True
+        return tests
+
+
+class Frontier(BaseException):
+    """Raised where a half-written body ends."""
+
+    __egcfg__ = True
+
+
+class Sentinel(BaseException):
+    """Raised by the body that must make every test fail."""
+
+    __egcfg__ = True
+
+
+def _install_builtins(tape, recorder):
+    """Give the code of the repository the names that variants and probes call."""
+
+    def frontier():
+        tape.write(["f"])
+        if recorder is not None:
+            recorder.frontier(_getframe(1))
+        return Frontier("the body ends here")
+
+    def sentinel():
+        tape.write(["s"])
+        return Sentinel("sentinel")
+
+    setattr(builtins, FRONTIER, frontier)
+    setattr(builtins, SENTINEL, sentinel)
+    if recorder is not None:
+        for name, probe in recorder.probes().items():
+            setattr(builtins, name, probe)
+
+
+# --- the pytest plugin: what happened in each test, streamed --------------------------------------------------------
+
+
+def _exception_text(excinfo):
+    try:
+        text = excinfo.exconly(tryshort=True)
+    except Exception:  # a hostile __str__
+        text = "<unprintable>"
+    return str(text)[:MESSAGE_CHARS]
+
+
+def _text_of(error):
+    try:
+        return str(error)[:MESSAGE_CHARS]
+    except Exception:  # a hostile __str__
+        return "<unprintable>"
+
+
+class Places:
+    """Which files belong to the repository, and the qualified names of their functions."""
+
+    def __init__(self, root):
+        self.root = os.path.realpath(root)
+        self._paths = {}
+        self._names = {}
+
+    def relative(self, filename):
+        """Return the POSIX path inside the repository, or "" for a file outside of it."""
+        known = self._paths.get(filename)
+        if known is None:
+            path = "" if filename[:1] == "<" else os.path.realpath(filename)
+            inside = path.startswith(self.root + os.sep) and "site-packages" not in path
+            known = self._paths[filename] = path[len(self.root) + 1 :] if inside else ""
+        return known
+
+    def qualname(self, code):
+        name = getattr(code, "co_qualname", None)
+        if name is not None:
+            return name
+        if code.co_filename not in self._names:  # before Python 3.11 only the source tells
+            self._names[code.co_filename] = names = {}
+            try:
+                with _open(code.co_filename, "rb") as file:
+                    _collect_names(ast.parse(file.read()), "", names)
+            except (OSError, SyntaxError, ValueError):
+                pass
+        return self._names[code.co_filename].get((code.co_name, code.co_firstlineno), code.co_name)
+
+    def frames(self, trace):
+        found = []
+        while trace is not None:
+            code = trace.tb_frame.f_code
+            path = self.relative(code.co_filename)
+            if path:
+                found.append([path, trace.tb_lineno, self.qualname(code)])
+            trace = trace.tb_next
+        return found if len(found) <= 30 else found[:10] + found[-20:]
+
+
+def _collect_names(node, prefix, names):
+    for child in ast.iter_child_nodes(node):
+        below = prefix
+        if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            names[child.name, _first_line(child)] = prefix + child.name
+            below = prefix + child.name + ".<locals>."
+        elif isinstance(child, ast.ClassDef):
+            below = prefix + child.name + "."
+        _collect_names(child, below, names)
+
+
+class Coverage:
+    """Which functions of the repository run during each test; one cheap look per code object and test."""
+
+    def __init__(self, places, emit):
+        self.places, self.emit = places, emit
+        self.numbers, self.seen, self.current = {}, set(), set()
+        self.tool = None
+        monitoring = getattr(sys, "monitoring", None)
+        if monitoring is not None:
+            self.tool = next((tool for tool in (4, 3, 1, 5, 2, 0) if monitoring.get_tool(tool) is None), None)
+        if self.tool is not None:
+            monitoring.use_tool_id(self.tool, "egcfg-fix")
+            monitoring.register_callback(self.tool, monitoring.events.PY_START, self._started)
+
+    def start(self):
+        self.current = set()
+        if self.tool is None:
+            self.seen = set()
+            threading.setprofile(self._profile)
+            sys.setprofile(self._profile)
+        else:
+            sys.monitoring.restart_events()
+            sys.monitoring.set_events(self.tool, sys.monitoring.events.PY_START)
+
+    def stop(self):
+        """Return the numbers of the functions that ran since `start`."""
+        if self.tool is None:
+            sys.setprofile(None)
+            threading.setprofile(None)
+        else:
+            sys.monitoring.set_events(self.tool, 0)
+        return sorted(self.current)
+
+    def _started(self, code, _offset):
+        self._note(code)
+        return sys.monitoring.DISABLE
+
+    def _profile(self, frame, event, _argument):
+        if event == "call":
+            code = frame.f_code
+            if code not in self.seen:
+                self.seen.add(code)
+                self._note(code)
+
+    def _note(self, code):
+        number = self.numbers.get(code)
+        if number is None:
+            number = self.numbers[code] = self._number(code)
+        if number >= 0:
+            self.current.add(number)
+
+    def _number(self, code):
+        if code.co_name[:1] == "<" or not code.co_flags & 1:  # lambdas and comprehensions; class and module bodies
+            return -1
+        path = self.places.relative(code.co_filename)
+        if not path:
+            return -1
+        number = len(self.numbers)
+        self.emit({"k": "fn", "i": number, "p": path, "q": self.places.qualname(code), "l": code.co_firstlineno})
+        return number
+
+
+def make_reporter(pytest, emit, places, wanted=None, canaries=(), coverage=None, on_test=None, output=0):
+    """Return the plugin object; `wanted` are the node ids to run (None: all)."""
+
+    class Reporter:
+        def __init__(self):
+            self.wanted = wanted
+            self.captured = ""
+
+        @pytest.hookimpl(tryfirst=True)
+        def pytest_collectstart(self, collector):
+            if isinstance(collector, pytest.File):
+                emit({"k": "collecting", "n": collector.nodeid})
+
+        @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+        def pytest_make_collect_report(self, collector):
+            outcome = yield
+            error = outcome.excinfo
+            if error is not None and issubclass(error[0], SystemExit):  # else one module ends the whole run
+                text = "SystemExit: %s at import" % (error[1].code,)
+                emit(self._collect_error(collector.nodeid, "SystemExit", text, places.frames(error[2])))
+                outcome.force_result(pytest.CollectReport(collector.nodeid, "failed", text, []))
+                return
+            if error is None and outcome.get_result().outcome == "failed":
+                call = getattr(outcome.get_result(), "call", None)
+                excinfo = getattr(call, "excinfo", None)
+                if excinfo is None:
+                    emit(self._collect_error(collector.nodeid, "", str(outcome.get_result().longrepr), []))
+                    return
+                cause = excinfo.value
+                if excinfo.type.__name__ == "CollectError":  # what pytest wraps says more
+                    cause = cause.__cause__ or cause.__context__ or cause
+                text = "%s: %s" % (type(cause).__name__, _text_of(cause))
+                frames = places.frames(cause.__traceback__)
+                emit(self._collect_error(collector.nodeid, type(cause).__name__, text, frames))
+
+        def _collect_error(self, node, kind, message, frames):
+            return {"k": "collect_error", "n": node, "e": kind, "m": message[-MESSAGE_CHARS:], "f": frames}
+
+        @pytest.hookimpl(trylast=True)
+        def pytest_collection_modifyitems(self, session, config, items):
+            if self.wanted is not None:
+                order = {node: place for place, node in enumerate(self.wanted)}
+                kept = [item for item in items if item.nodeid in order]
+                items[:] = sorted(kept, key=lambda item: order[item.nodeid])
+            for path in canaries:
+                items[:] = [item for item in items if str(item.fspath) != path]
+                module = pytest.Module.from_parent(session, path=_path(path))
+                changes = [n for n in range(1, len(items)) if items[n].fspath != items[n - 1].fspath]
+                breaks = sorted((0, len(items), *changes), key=lambda n: hash((path, n)))
+                known = zip(itertools.cycle(breaks), session.genitems(module))
+                for place, item in sorted(known, key=lambda pair: -pair[0]):  # from the end: places stay right
+                    items.insert(place, item)
+
+        def pytest_collection_finish(self, session):
+            nodes = [item.nodeid for item in session.items]
+            for start in range(0, max(len(nodes), 1), 500):
+                emit({"k": "collected", "n": nodes[start : start + 500]})
+            for item in session.items:
+                item.repr_failure = _short_failure
+
+        @pytest.hookimpl(tryfirst=True)
+        def pytest_runtest_logstart(self, nodeid):
+            emit({"k": "start", "n": nodeid})
+            self.captured = ""
+            if on_test is not None:
+                on_test(nodeid)
+            if coverage is not None:
+                coverage.start()
+
+        @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+        def pytest_runtest_makereport(self, item, call):
+            result = yield
+            report = result.get_result()
+            outcome = report.outcome
+            if hasattr(report, "wasxfail"):
+                outcome = {"skipped": "xfailed", "passed": "xpassed"}.get(outcome, outcome)
+            frame = {"k": "phase", "n": item.nodeid, "w": call.when, "o": outcome, "d": round(call.duration, 6)}
+            if call.excinfo is not None and outcome != "passed":
+                frame["e"] = call.excinfo.type.__name__
+                frame["m"] = _exception_text(call.excinfo)
+                if outcome == "failed":
+                    frame["f"] = places.frames(call.excinfo.tb)
+            elif outcome == "failed":
+                frame["m"] = str(report.longrepr)[:MESSAGE_CHARS]
+            emit(frame)
+            if output and outcome == "failed":
+                self.captured = "\n".join(text for _, text in report.sections)[-output:]
+
+        @pytest.hookimpl(trylast=True)
+        def pytest_runtest_logfinish(self, nodeid):
+            frame = {"k": "end", "n": nodeid}
+            if coverage is not None:
+                frame["fn"] = coverage.stop()
+            if self.captured:
+                frame["out"] = self.captured
+            emit(frame)
+
+        def pytest_internalerror(self, excrepr, excinfo):
+            emit({"k": "internal", "m": _exception_text(excinfo)})
+
+    return Reporter()
+
+
+def _short_failure(excinfo, style=None):
+    """Stand in for pytest's long text of a failure, which costs more than most tests."""
+    return _exception_text(excinfo)
+
+
+def _path(path):
+    import pathlib
+
+    return pathlib.Path(path)
+
+
+def pytest_arguments(root, files, extra):
+    """Return the options of a run; plugins that reorder, repeat or distribute tests are kept from doing so."""
+    arguments = ["--rootdir=" + root, "-p", "no:cacheprovider", "--continue-on-collection-errors", "-p", "no:randomly"]
+    installed = {point.dist_name for point in _plugin_names()}
+    for name, options in (("xdist", ["-n0"]), ("pytest_cov", ["--no-cov"]), ("rerunfailures", ["--reruns=0"])):
+        if name in installed:
+            arguments += options
+    return [*arguments, *extra, *files]
+
+
+def _plugin_names():
+    Point = collections.namedtuple("Point", "dist_name")
+    try:
+        found = importlib.metadata.entry_points(group="pytest11")
+    except TypeError:  # before Python 3.10
+        found = importlib.metadata.entry_points().get("pytest11", [])
+    return [Point(point.name) for point in found]
+
+
+# --- variants of the target ----------------------------------------------------------------------------------------
+
+
+class Variants:
+    """The target function, and how a whole patched file becomes the code of that one function."""
+
+    def __init__(self, root, path, qualname, first_line, source):
+        self.file = os.path.join(root, path)
+        self.path, self.qualname, self.first_line, self.source = path, qualname, first_line, source
+        self.code = None
+        tree = ast.parse(source)
+        self.chain = find_function(tree, qualname, first_line)
+        self.flags = compile(tree, self.file, "exec", dont_inherit=True).co_flags & _FUTURE
+        self.outer = next(n for n, node in enumerate(self.chain) if not isinstance(node, ast.ClassDef))
+        lines = source.splitlines(keepends=True)
+        unit = self.chain[self.outer]
+        self.unit_line = _first_line(unit)
+        self.prefix = b"".join(lines[: self.unit_line - 1])
+        self.suffix = b"".join(lines[unit.end_lineno :])
+        classes = self.chain[: self.outer]
+        self.headers = b"".join(
+            _indent(lines[node.lineno - 1]) + b"class %s:\n" % node.name.encode() for node in classes
+        )
+        self.original = self.codes(self.unit(source)[0])
+        self.skeleton = self._skeleton(self.unit(source)[1])
+        self.code = self.original[-1]
+
+    def refuses(self):
+        """Say why the code of this function cannot be swapped, judging by its text; "" if it can."""
+        for node in self.chain[self.outer :]:
+            for decorator in getattr(node, "decorator_list", ()):
+                name = decorator.func if isinstance(decorator, ast.Call) else decorator
+                word = name.attr if isinstance(name, ast.Attribute) else getattr(name, "id", "?")
+                if word not in _SWAPPABLE_DECORATORS:
+                    return "decorated with %s" % word
+        return ""
+
+    def transform(self, tree, first_line=None, trace=False, sentinel=False):
+        """Change a parsed variant in place: sentinel first, a generator stays one, probes if asked."""
+        try:
+            node = find_function(tree, self.qualname, self.first_line if first_line is None else first_line)[-1]
+        except LookupError:
+            return
+        place = 1 if _is_docstring(node.body[0]) else 0
+        if sentinel:
+            line = node.body[place].lineno if place < len(node.body) else node.body[0].lineno
+            call = ast.Call(ast.Name(SENTINEL, ast.Load()), [], [])
+            raising = ast.Raise(call, None)
+            raising.lineno, raising.col_offset = line, 0
+            node.body.insert(place, raising)
+        elif self.code is not None and self.code.co_flags & 0x220 and not _yields(node) and _calls_frontier(node):
+            node.body.append(_dead(ast.Expr(ast.Yield(None)), node.body[-1]))
+        if trace:
+            _instrument_function(node)
+        ast.fix_missing_locations(tree)
+
+    def unit(self, source, trace=False, sentinel=False):
+        """Return (compiled, tree) of the outermost function around the target, alone but under its own names."""
+        if not (source.startswith(self.prefix) and source.endswith(self.suffix)):
+            raise LookupError("the file differs outside of the function")
+        text = source[len(self.prefix) : len(source) - len(self.suffix)]
+        tree = ast.parse(self.headers + text)
+        shift = self.unit_line - self.outer - 1
+        ast.increment_lineno(tree, shift)
+        node = tree
+        for kind in self.chain[: self.outer + 1]:
+            if len(node.body) != 1 or type(node.body[0]) is not type(kind) or node.body[0].name != kind.name:
+                raise LookupError("the text does not stay inside the function")
+            node = node.body[0]
+        self.transform(tree, trace=trace, sentinel=sentinel)
+        return compile(tree, self.file, "exec", flags=self.flags, dont_inherit=True), tree
+
+    def codes(self, module):
+        """Return the code objects from the outermost function to the target."""
+        codes, code = [], module
+        for node in self.chain:
+            line = _first_line(node)
+            found = [c for c in code.co_consts if isinstance(c, types.CodeType) and c.co_name == node.name]
+            exact = [c for c in found if c.co_firstlineno == line or isinstance(node, ast.ClassDef)]
+            if len(exact) != 1:
+                raise LookupError("%s is not there exactly once" % node.name)
+            code = exact[0]
+            codes.append(code)
+        return codes[self.outer :]
+
+    def swap(self, functions, source, trace=False, sentinel=False):
+        """Give every function object the code of a variant; raise LookupError if that is not the same as importing."""
+        module, tree = self.unit(source, trace, sentinel)
+        if self._skeleton(self.unit(source)[1]) != self.skeleton:
+            raise LookupError("the signature differs")
+        codes = self.codes(module)
+        missing = set(self.code.co_freevars) - set(codes[-1].co_freevars)
+        if missing:
+            node = find_function(tree, self.qualname, self.first_line)[-1]
+            names = ast.Tuple([ast.Name(name, ast.Load()) for name in sorted(missing)], ast.Load())
+            node.body.append(_dead(ast.Expr(names), node.body[-1]))
+            ast.fix_missing_locations(tree)
+            codes = self.codes(compile(tree, self.file, "exec", flags=self.flags, dont_inherit=True))
+        for old, new in zip(self.original, codes):
+            if old.co_freevars != new.co_freevars or (old.co_flags ^ new.co_flags) & 0x2A0:
+                raise LookupError("the variant closes over other variables or is of another kind")
+        for function, place in functions:
+            function.__code__ = codes[place]
+
+    def _skeleton(self, tree):
+        node = find_function(tree, self.qualname, self.first_line)[-1]
+        body, node.body = node.body, []
+        text = ast.dump(tree)
+        node.body = body
+        return text
+
+    def functions(self):
+        """Return (function object, place in the chain) for all that live in this process."""
+        keys = {(code.co_name, code.co_firstlineno): place for place, code in enumerate(self.original)}
+        real = os.path.realpath(self.file)
+        found = []
+        for candidate in gc.get_objects():
+            if type(candidate) is types.FunctionType:
+                code = candidate.__code__
+                place = keys.get((code.co_name, code.co_firstlineno))
+                if place is not None and os.path.realpath(code.co_filename) == real:
+                    found.append((candidate, place))
+        return found
+
+    def hook_import(self, source, trace, sentinel):
+        """Make the next import of the target's file compile `source`, with probes or sentinel as asked."""
+        real = os.path.realpath(self.file)
+        plain = importlib.machinery.SourceFileLoader.source_to_code
+
+        def source_to_code(loader, data, path, *args, **options):
+            if os.path.realpath(os.fspath(path)) != real:
+                return plain(loader, data, path, *args, **options)
+            tree = ast.parse(source)
+            self.transform(tree, trace=trace, sentinel=sentinel)
+            return compile(tree, path, "exec", dont_inherit=True)
+
+        importlib.machinery.SourceFileLoader.source_to_code = source_to_code
+        from _pytest.assertion import rewrite
+
+        rewriting = rewrite.rewrite_asserts
+
+        def rewrite_asserts(module, data, module_path=None, *args, **options):
+            if module_path is not None and os.path.realpath(module_path) == real:
+                self.transform(module, trace=trace, sentinel=sentinel)
+            return rewriting(module, data, module_path, *args, **options)
+
+        rewrite.rewrite_asserts = rewrite_asserts
+
+
+_FUTURE = 0
+for _name in __import__("__future__").all_feature_names:
+    _FUTURE |= getattr(__import__("__future__"), _name).compiler_flag
+_FUTURE &= ~0x10  # CO_NESTED, which every inner function has
+_SWAPPABLE_DECORATORS = frozenset(
+    ("staticmethod", "classmethod", "property", "setter", "deleter", "getter", "lru_cache", "cache", "cached_property")
+    + ("contextmanager", "asynccontextmanager", "abstractmethod", "override", "final", "wraps")
+)
+
+
+def _indent(line):
+    return line[: len(line) - len(line.lstrip())]
+
+
+def _dead(statement, where):
+    """Return a statement that never runs but keeps the compiler's view of a function's scope."""
+    return ast.copy_location(ast.If(ast.Constant(0), [ast.copy_location(statement, where)], []), where)
+
+
+def _yields(function):
+    """Say whether a function's own body yields."""
+    nodes = list(function.body)
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, (ast.Yield, ast.YieldFrom)):
+            return True
+        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)):
+            nodes.extend(ast.iter_child_nodes(node))
+    return False
+
+
+def _calls_frontier(function):
+    return any(isinstance(node, ast.Name) and node.id == FRONTIER for node in ast.walk(function))
+
+
+# --- processes -----------------------------------------------------------------------------------------------------
+
+
+def _prctl(option, value):
+    import ctypes
+
+    ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
+
+
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 1, 4, 36
+
+
+def _children():
+    """Return the ids of this process's children, orphans of its descendants included."""
+    try:
+        with _open("/proc/self/task/%d/children" % os.getpid(), "rb") as file:
+            return {int(pid) for pid in file.read().split()}
+    except OSError:
+        return {pid for pid in _processes() if _parent(pid) == os.getpid()}
+
+
+def _processes():
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+
+
+def _parent(pid):
+    try:
+        with _open("/proc/%d/stat" % pid, "rb") as file:
+            return int(file.read().rpartition(b")")[2].split()[1])
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def _sweep(keep):
+    """Kill and reap every child but `keep`; their orphans become children in turn. Return whether none is left."""
+    end = _monotonic() + 3
+    while True:
+        alive = _children() - keep
+        if not alive:
+            return True
+        for pid in alive:
+            with contextlib.suppress(OSError):
+                _kill(pid, signal.SIGKILL)
+        for pid in alive:
+            with contextlib.suppress(OSError):
+                os.waitpid(pid, os.WNOHANG)
+        if _monotonic() > end:
+            return False
+        _sleep(0.0005)
+
+
+def _limit(kind, value):
+    with contextlib.suppress(OSError, ValueError):
+        hard = resource.getrlimit(kind)[1]
+        value = int(value) if hard == resource.RLIM_INFINITY else min(int(value), hard)
+        resource.setrlimit(kind, (value, value))
+
+
+def _become_child(close, seconds, file_mib):
+    """Turn a fresh fork into the process that runs code of the repository."""
+    with contextlib.suppress(OSError):
+        os.setpgid(0, 0)
+    for descriptor in close:
+        with contextlib.suppress(OSError):
+            os.close(descriptor)
+    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    _prctl(PR_SET_DUMPABLE, 1)
+    with contextlib.suppress(OSError), _open("/proc/self/oom_score_adj", "w") as file:
+        file.write("1000")
+    _limit(resource.RLIMIT_CPU, seconds + 2)
+    _limit(resource.RLIMIT_FSIZE, file_mib << 20)
+    _limit(resource.RLIMIT_CORE, 0)
+    signal.pthread_sigmask(signal.SIG_SETMASK, set())
+
+
+def _emitter(descriptor, nonce=""):
+    """Return a function that writes one JSON line, whole, to a descriptor; only from the process that made it."""
+    owner = os.getpid()
+
+    def emit(frame):
+        if os.getpid() != owner:
+            return
+        if nonce:
+            frame["x"] = nonce
+        data = json.dumps(frame, separators=(",", ":")).encode() + b"\n"
+        view = memoryview(data)
+        while view:
+            view = view[_write(descriptor, view) :]
+
+    return emit
+
+
+def _status(status):
+    return -(status & 0x7F) if status & 0x7F else status >> 8
+
+
+class Child:
+    """A child as its parent sees it: lines until it ends, is too slow, or talks too much."""
+
+    def __init__(self, pid, descriptor):
+        self.pid, self.descriptor, self.buffer, self.total = pid, descriptor, b"", 0
+        self.why, self.code, self.reaped = "", 0, False
+        self.pidfd = os.pidfd_open(pid) if hasattr(os, "pidfd_open") else -1
+        os.set_blocking(descriptor, False)
+
+    def lines(self, deadline):
+        """Yield lines; `deadline` is called for the moment to give up. Afterwards `why` says how it ended."""
+        poller = select.poll()
+        poller.register(self.descriptor, select.POLLIN)
+        if self.pidfd >= 0:
+            poller.register(self.pidfd, select.POLLIN)
+        while not self.why:
+            left = deadline() - _monotonic()
+            if left <= 0:
+                self.why = "timeout"
+                return
+            ready = {fd for fd, _ in poller.poll(min(left, 60 if self.pidfd >= 0 else 0.05) * 1000 + 1)}
+            if self.descriptor in ready:
+                yield from self._take()
+            elif self.pidfd in ready or self.pidfd < 0:
+                self._check()
+        while self._more():
+            yield from self._take()
+
+    def _more(self):
+        return (
+            self.why == "exited" and bool(select.select([self.descriptor], [], [], 0)[0]) and not self.buffer == b"\0"
+        )
+
+    def _take(self):
+        try:
+            data = _read(self.descriptor, 1 << 16)
+        except BlockingIOError:
+            return
+        if not data:
+            self._check(wait=True)
+            self.buffer = b"\0"
+            return
+        self.total += len(data)
+        self.buffer += data
+        *lines, self.buffer = self.buffer.split(b"\n")
+        if len(self.buffer) > FRAME_BYTES or self.total > STREAM_BYTES or any(len(x) > FRAME_BYTES for x in lines):
+            self.why = "flood"
+            return
+        yield from lines
+
+    def _check(self, wait=False):
+        """See whether the child has ended. A closed pipe with a live child is given a second."""
+        end = _monotonic() + 1.0
+        while not self.why:
+            try:
+                pid, status = os.waitpid(self.pid, os.WNOHANG)
+            except OSError:
+                pid, status = self.pid, 0
+            if pid:
+                self.why, self.code, self.reaped = "exited", _status(status), True
+            elif not wait or _monotonic() > end:
+                self.why = "timeout" if wait else ""
+                return
+            else:
+                _sleep(0.001)
+
+    def end(self):
+        """Kill what is left of the child and its group."""
+        for act in (lambda: os.killpg(self.pid, signal.SIGKILL), lambda: _kill(self.pid, signal.SIGKILL)):
+            with contextlib.suppress(OSError):
+                act()
+        if not self.reaped:
+            with contextlib.suppress(OSError):
+                self.code = _status(os.waitpid(self.pid, 0)[1])
+        os.close(self.descriptor)
+        if self.pidfd >= 0:
+            os.close(self.pidfd)
+
+
+def _wipe(folder, keep):
+    """Empty the temporary folder of what was not there at the start. Return whether that worked."""
+    clean = True
+    for name in os.listdir(folder):
+        if name in keep:
+            continue
+        path = os.path.join(folder, name)
+        if os.path.isdir(path) and not os.path.islink(path):
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+        clean = clean and not os.path.lexists(path)
+    return clean
+
+
+# --- warm: zygotes, and one child per execution --------------------------------------------------------------------
+
+
+class Zygote:
+    """A process that waits with everything loaded and forks one child per execution."""
+
+    def __init__(self, request, root, tmp, tape):
+        self.request, self.root, self.tmp, self.tape = request, root, tmp, tape
+        self.nodes = request["nodes"]
+        self.places = Places(root)
+        source = base64.b64decode(request["source"])
+        self.variants = Variants(root, request["path"], request["qualname"], request["first_line"], source)
+        self.called = False
+        self.next_channel = None
+
+    def main(self, channel, next_channel):
+        """Run pytest up to its first conftest and serve there; children come back and go on."""
+        import pytest
+
+        self.pytest, self.channel, self.next_channel = pytest, channel, next_channel
+        self.role = "import"
+        files = _files_of(self.nodes, self.root)
+        arguments = pytest_arguments(self.root, files, ["-s", *self.request.get("args", ())])
+        zygote = self
+
+        class Hooks:
+            @pytest.hookimpl(tryfirst=True)
+            def pytest_load_initial_conftests(self):
+                zygote.serve_imports()
+
+            @pytest.hookimpl(tryfirst=True)
+            def pytest_runtestloop(self, session):
+                if zygote.role == "swap":
+                    zygote.serve_swaps(session)
+                return None
+
+        self.reporter = make_reporter(pytest, self._emit, self.places, wanted=self.nodes, on_test=self._on_test)
+        status = pytest.main(arguments, plugins=[self.reporter, Hooks()])
+        if self.role == "child":
+            self._emit({"k": "done", "status": int(status)})
+            _exit(0)
+        _send(self.channel, {"ok": False, "why": "pytest ended with status %d before it ran a test" % int(status)})
+        _exit(1)
+
+    def _emit(self, frame):
+        if self.role == "child":
+            self.emit(frame)
+        elif frame["k"] in ("collect_error", "internal"):
+            self.trouble = frame.get("m", "")
+
+    trouble = ""
+    recorder = None
+
+    def _on_test(self, node):
+        if self.role == "child":
+            self._close_trace()
+            self.tape.write(["t", self.nodes.index(node) if node in self.nodes else -1])
+            if self.recorder is not None:
+                self.recorder.reset()
+
+    def _close_trace(self):
+        if self.recorder is not None and self.recorder.cut:
+            self.tape.write(["c"])
+
+    def serve_imports(self):
+        """At the fork point before any conftest. Only forked children and the next zygote return."""
+        loaded = sorted(
+            name
+            for name, module in list(sys.modules.items())
+            if isinstance(getattr(module, "__file__", None), str) and self.places.relative(module.__file__)
+        )
+        why = "pytest itself imports %s of this repository" % loaded[0] if loaded else ""
+        _send(self.channel, {"ok": not loaded, "why": why})
+        self._settle()
+        for request in _requests(self.channel):
+            if request["op"] == "collect":
+                if _fork() == 0:
+                    os.close(self.channel.fileno())
+                    self.channel, self.role = self.next_channel, "swap"
+                    self._watch()
+                    return
+                self.next_channel.close()
+                self.keep = _children()
+                continue
+            if self.execute(request, self._import_variant):
+                return
+        _exit(0)
+
+    def serve_swaps(self, session):
+        """At the fork point after collection."""
+        sys.setprofile(None)
+        threading.setprofile(None)
+        self.items = {item.nodeid: item for item in session.items}
+        self.functions = self.variants.functions()
+        why = self.refuses()
+        _send(self.channel, {"ok": not why, "why": why})
+        self._settle()
+        for request in _requests(self.channel):
+            if self.execute(request, self._swap_variant):
+                self._run_items([self.items[node] for node in self.pending if node in self.items])
+        _exit(0)
+
+    def _settle(self):
+        self.keep = _children()
+        self.files = set(os.listdir(self.tmp)) if self.tmp else set()
+        _prctl(PR_SET_CHILD_SUBREAPER, 1)
+        _prctl(PR_SET_DUMPABLE, 0)
+        gc.collect()
+        gc.freeze()
+
+    def _watch(self):
+        """Notice a call of the target during collection: its results would be old under a swap."""
+        code = self.variants.code
+        name, line, real = code.co_name, code.co_firstlineno, os.path.realpath(self.variants.file)
+
+        def profile(frame, event, _argument):
+            seen = frame.f_code
+            if event == "call" and seen.co_firstlineno == line and seen.co_name == name:
+                if os.path.realpath(seen.co_filename) == real:
+                    self.called = True
+
+        threading.setprofile(profile)
+        sys.setprofile(profile)
+
+    def refuses(self):
+        if not self.items:
+            return "no test was collected: %s" % (self.trouble or "the node ids are unknown")
+        if self.called:
+            return "called at import or collection"
+        if not any(place == len(self.variants.original) - 1 for _, place in self.functions) and not (
+            len(self.variants.original) > 1 and self.functions
+        ):
+            return "no such function was imported"
+        for module in list(sys.modules.values()):
+            file = getattr(module, "__file__", None)
+            if isinstance(file, str) and self.places.relative(file) == self.variants.path:
+                loader = getattr(getattr(module, "__spec__", None), "loader", None)
+                if type(loader).__name__ == "AssertionRewritingHook":
+                    return "its module is rewritten by pytest"
+        with _open("/proc/self/status") as file:
+            threads = next(int(line.split()[1]) for line in file if line.startswith("Threads"))
+        return "%d threads are running" % threads if threads != 1 else self.variants.refuses()
+
+    def execute(self, request, prepare):
+        """Answer one request by forking. Returns True in the child, which goes on to run the tests."""
+        started = _monotonic()
+        timeout = float(request["timeout"])
+        self.pending = [node for node in self.nodes if node in set(request.get("nodes") or self.nodes)]
+        answer = {"tests": [], "errors": [], "why": "", "dirty": False}
+        limit = timeout
+        for _ in range(3):
+            self.tape.clear()
+            receive, send = os.pipe()
+            pid = _fork()
+            if pid == 0:
+                self.role = "child"
+                self.emit = _emitter(send)
+                _become_child([receive, self.channel.fileno()], timeout * 2, request["file_mib"])
+                self._variant(request, prepare)
+                return True
+            os.close(send)
+            child = Child(pid, receive)
+            frames = self._gather(child, _monotonic() + limit)
+            child.end()
+            answer["dirty"] = not _sweep(self.keep)
+            if self.tmp and not _wipe(self.tmp, self.files):
+                answer["dirty"] = True
+            refused = next((frame["why"] for frame in frames if frame["k"] == "refused"), None)
+            if refused is not None:
+                answer["why"] = str(refused)
+                break
+            last = self._merge(answer, frames, child)
+            if last is None or last not in self.pending:
+                break
+            self.pending = self.pending[self.pending.index(last) + 1 :]
+            limit = timeout / 2
+            if not self.pending:
+                break
+        answer["d"] = round(_monotonic() - started, 6)
+        _send(self.channel, answer)
+        return False
+
+    def _gather(self, child, end):
+        frames = []
+        for line in child.lines(lambda: end):
+            try:
+                frame = json.loads(line)
+                if isinstance(frame, dict) and isinstance(frame.get("k"), str):
+                    frames.append(frame)
+                    if frame["k"] in ("done", "refused"):
+                        child.why = "exited"
+            except ValueError:
+                continue
+        return frames
+
+    def _merge(self, answer, frames, child):
+        """Add one child's tests to the answer. Return the test during which the child ended, if any."""
+        tapes = self.tape.read()
+        current, last = None, None
+        for frame in frames:
+            kind = frame["k"]
+            if kind == "start":
+                current = {"n": frame.get("n"), "ph": [], "why": "", "tape": None}
+                if current["n"] in self.nodes:
+                    current["tape"] = tapes.get(self.nodes.index(current["n"]))
+                answer["tests"].append(current)
+            elif kind == "phase" and current is not None:
+                current["ph"].append(frame)
+            elif kind == "end":
+                current = None
+            elif kind == "collect_error":
+                answer["errors"].append(frame)
+        if current is not None:
+            runaway = current["tape"] is not None and current["tape"].get("run")
+            current["why"] = "timeout" if runaway or child.why != "exited" else "crashed"
+            current["code"] = child.code
+            last = current["n"]
+        elif child.why != "exited" and not answer["tests"]:
+            answer["why"] = "timeout before the first test"
+        return last
+
+    def _variant(self, request, prepare):
+        trace = bool(request.get("trace"))
+        if trace:
+            tape = self.tape
+
+            def runaway():
+                tape.write(["z"])
+                _exit(RUNAWAY_STATUS)
+
+            def record(event):
+                tape.write(["e", *event])
+
+            self.recorder = Recorder(record, request["events"], MAX_STEPS, runaway)
+        _install_builtins(self.tape, self.recorder)
+        try:
+            prepare(base64.b64decode(request["source"]), trace, bool(request.get("sentinel")))
+        except (LookupError, SyntaxError, ValueError, RecursionError, MemoryError) as error:
+            self.emit({"k": "refused", "why": "%s: %s" % (type(error).__name__, error)})
+            _exit(0)
+
+    def _import_variant(self, source, trace, sentinel):
+        self.variants.hook_import(source, trace, sentinel)
+        self.reporter.wanted = self.pending
+
+    def _swap_variant(self, source, trace, sentinel):
+        self.variants.swap(self.functions, source, trace, sentinel)
+
+    def _run_items(self, items):
+        for place, item in enumerate(items):
+            following = items[place + 1] if place + 1 < len(items) else None
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+            self._close_trace()
+        self.emit({"k": "done", "status": 0})
+        _exit(0)
+
+
+def _files_of(nodes, root):
+    files = []
+    for node in nodes:
+        name = node.split("::")[0]
+        if name not in files and os.path.exists(os.path.join(root, name)):
+            files.append(name)
+    return files
+
+
+def _send(channel, frame):
+    channel.sendall(json.dumps(frame, separators=(",", ":")).encode() + b"\n")
+
+
+def _requests(channel):
+    with channel.makefile("rb") as lines:
+        for line in lines:
+            yield json.loads(line)
+
+
+# --- the server ----------------------------------------------------------------------------------------------------
+
+
+class Server:
+    """Reads requests from the host and answers each; runs no code of the repository itself."""
+
+    def __init__(self, source, sink):
+        self.source, self.sink = source, sink
+        self.pending = b""
+        self.root, self.tmp = "", ""
+        self.zygote, self.channels, self.tape = 0, {}, None
+
+    def serve(self):
+        signal.pthread_sigmask(signal.SIG_BLOCK, set(range(1, signal.NSIG)) - {signal.SIGKILL, signal.SIGSTOP, 32, 33})
+        _prctl(PR_SET_DUMPABLE, 0)
+        _prctl(PR_SET_CHILD_SUBREAPER, 1)
+        while True:
+            line = self._line()
+            if line is None:
+                break
+            request = json.loads(line)
+            try:
+                getattr(self, "do_" + request["op"])(request)
+            except Exception as error:
+                self._reply({"k": "error", "why": "%s: %s" % (type(error).__name__, error)})
+        self._drop()
+        _exit(0)
+
+    def _line(self):
+        while b"\n" not in self.pending:
+            data = _read(self.source, 1 << 16)
+            if not data:
+                return None
+            self.pending += data
+        line, _, self.pending = self.pending.partition(b"\n")
+        return line
+
+    def _exactly(self, size):
+        parts, left = [self.pending[:size]], size - min(size, len(self.pending))
+        self.pending = self.pending[size:]
+        while left:
+            data = _read(self.source, min(left, 1 << 20))
+            if not data:
+                raise EOFError("the stream of files ended early")
+            parts.append(data)
+            left -= len(data)
+        return b"".join(parts)
+
+    def _reply(self, frame):
+        self._reply_raw(json.dumps(frame, separators=(",", ":")).encode())
+
+    def _reply_raw(self, data):
+        view = memoryview(data + b"\n")
+        while view:
+            view = view[_write(self.sink, view) :]
+
+    def do_hello(self, request):
+        """Say who we are, and set up paths: where the repository is, and where it was when it was installed."""
+        self.root, self.tmp = request["root"], request.get("tmp", "")
+        if request.get("was"):
+            _remap(request["was"], self.root)
+        if self.root not in sys.path:
+            sys.path += [os.path.join(self.root, "src"), self.root]
+        try:
+            pytest = importlib.metadata.version("pytest")
+        except importlib.metadata.PackageNotFoundError:
+            pytest = ""
+        self._reply(
+            {"k": "hello", "protocol": PROTOCOL, "python": sys.version.split()[0], "pytest": pytest}
+            | {"pid": os.getpid(), "uid": os.getuid(), "status": _own_status(), "interfaces": _interfaces()}
+        ) if sys.version_info >= (3, 9) else None
+
+    def do_files(self, request):
+        """Receive the repository as a tar stream."""
+        data = self._exactly(request["size"])
+        os.makedirs(self.root, exist_ok=True)
+        with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+            extra = {"filter": "fully_trusted"} if hasattr(tarfile, "data_filter") else {}
+            archive.extractall(self.root, **extra)  # the host wrote it
+            count = len(archive.getnames())
+        self._reply({"k": "files", "count": count})
+
+    def do_look(self, request):
+        """Say how many entries the repository's folder has: an empty one means a failed mount."""
+        self._reply({"k": "look", "count": len(os.listdir(self.root))})
+
+    def do_suite(self, request):
+        """Run pytest once in a child and pass on what it says."""
+        output = os.path.join(self.tmp or "/tmp", ".egcfg-output-%d" % os.getpid())
+        receive, send = os.pipe()
+        pid = _fork()
+        if pid == 0:
+            _become_child([receive, self.source, self.sink], request["suite_timeout"], request["file_mib"])
+            _redirect(output)
+            _run_suite(self.root, request, send)
+        os.close(send)
+        child = Child(pid, receive)
+        end = _monotonic() + request["suite_timeout"]
+        watch = {"end": end}
+        for line in child.lines(lambda: min(watch["end"], end)):
+            try:
+                frame = json.loads(line)
+                if not isinstance(frame, dict):
+                    raise ValueError("not an object")
+            except ValueError:
+                self._reply({"k": "garbled"})
+                continue
+            limit = {"start": 1.0, "collecting": 4.0}.get(frame.get("k"))
+            if limit is not None:
+                watch["end"] = _monotonic() + limit * request["test_timeout"]
+            elif frame.get("k") in ("end", "collected", "done"):  # reports of phases do not stop a test's clock
+                watch["end"] = end
+            self._reply_raw(b'{"k":"child","d":' + line + b"}")
+            if frame.get("k") == "done" and frame.get("x") == request["nonce"]:
+                child.why = "exited"
+        why = "suite-timeout" if child.why == "timeout" and _monotonic() >= end else child.why
+        child.end()
+        _sweep({self.zygote})
+        self._reply({"k": "exit", "why": why, "code": child.code, "out": _tail(output, request["output"])})
+
+    def do_prepare(self, request):
+        """Start the zygotes of a warm session."""
+        self._drop()
+        self.tape = Tape()
+        ours, theirs = socket.socketpair()
+        ours2, theirs2 = socket.socketpair()
+        self.zygote = _fork()
+        if self.zygote == 0:
+            self._zygote(request, theirs, theirs2, (ours, ours2))
+        theirs.close()
+        theirs2.close()
+        self.channels = {"import": Line(ours), "swap": Line(ours2)}
+        answer = {"k": "prepared", "import": None, "swap": None}
+        answer["import"] = self.channels["import"].receive(request["timeout"])
+        if request.get("swap") and answer["import"] and answer["import"].get("ok"):
+            self.channels["import"].send({"op": "collect"})
+            answer["swap"] = self.channels["swap"].receive(request["timeout"])
+        self._reply(answer)
+
+    def _zygote(self, request, channel, next_channel, close):
+        try:
+            for end in close:
+                end.close()
+            for descriptor in (self.source, self.sink):
+                os.close(descriptor)
+            _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+            _redirect(os.devnull)
+            os.chdir(self.root)
+            zygote = Zygote(request, self.root, self.tmp, self.tape)
+            zygote.main(channel, next_channel)
+        except BaseException as error:
+            with contextlib.suppress(BaseException):
+                _send(channel, {"ok": False, "why": "%s: %s" % (type(error).__name__, error)})
+        finally:
+            _exit(1)
+
+    def do_execute(self, request):
+        """Have a zygote run the tests on one variant."""
+        line = self.channels[request["level"]]
+        line.send(request)
+        answer = line.receive(3 * request["timeout"] + 10)
+        self._reply({"k": "executed", "d": answer})
+
+    def _drop(self):
+        for line in self.channels.values():
+            line.close()
+        self.zygote, self.channels = 0, {}
+        _sweep(set())
+
+
+class Line:
+    """One end of a zygote's channel, with a deadline."""
+
+    def __init__(self, channel):
+        self.channel, self.buffer = channel, b""
+
+    def send(self, frame):
+        self.channel.settimeout(10)
+        with contextlib.suppress(OSError):
+            _send(self.channel, frame)
+
+    def receive(self, timeout):
+        """Return the next frame, or None when the zygote is gone, silent or talks nonsense."""
+        end = _monotonic() + timeout
+        while b"\n" not in self.buffer:
+            left = end - _monotonic()
+            if left <= 0 or len(self.buffer) > 16 << 20:
+                return None
+            self.channel.settimeout(left)
+            try:
+                data = self.channel.recv(1 << 16)
+            except OSError:
+                return None
+            if not data:
+                return None
+            self.buffer += data
+        line, _, self.buffer = self.buffer.partition(b"\n")
+        try:
+            frame = json.loads(line)
+        except ValueError:
+            return None
+        return frame if isinstance(frame, dict) else None
+
+    def close(self):
+        self.channel.close()
+
+
+def _run_suite(root, request, descriptor):
+    """In the child: one pytest run, then the end of the process."""
+    emit = _emitter(descriptor, request["nonce"])
+    try:
+        os.chdir(root)
+        places = Places(root)
+        nodes = request["nodes"]
+        files = [] if nodes is None else _files_of(nodes, root)
+        tape, on_test, recorder = Tape(), None, None
+        _install_builtins(tape, recorder)
+        import pytest
+
+        coverage = Coverage(places, emit) if request.get("coverage") else None
+        plugin = make_reporter(
+            pytest, emit, places, nodes, request.get("canaries", ()), coverage, on_test, request["output"]
+        )
+        if nodes is not None and not files:
+            emit({"k": "done", "status": 5})
+            _exit(0)
+        arguments = pytest_arguments(root, files, request.get("args", ()))
+        status = int(pytest.main(arguments, plugins=[plugin]))
+        emit({"k": "done", "status": status})
+    except BaseException as error:
+        with contextlib.suppress(BaseException):
+            emit({"k": "internal", "m": "%s: %s" % (type(error).__name__, error)})
+    finally:
+        with contextlib.suppress(BaseException):
+            sys.stdout.flush()
+        _exit(0)
+
+
+def _redirect(path):
+    """Point descriptors 0 to 2 away from our channels."""
+    null = os.open(os.devnull, os.O_RDWR)
+    sink = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(null, 0)
+    os.dup2(sink, 1)
+    os.dup2(sink, 2)
+    os.close(null)
+    os.close(sink)
+
+
+def _tail(path, size):
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return ""
+    with _open(descriptor, "rb") as file:
+        file.seek(max(0, os.fstat(descriptor).st_size - size))
+        data = file.read(size)
+    with contextlib.suppress(OSError):
+        os.unlink(path)
+    return data.decode("utf-8", "replace")
+
+
+def _remap(was, root):
+    """Let an editable installation of the checkout mean the copy in the sandbox."""
+    for place, entry in enumerate(sys.path):
+        if entry == was or entry.startswith(was + os.sep):
+            sys.path[place] = root + entry[len(was) :]
+    for finder in sys.meta_path:
+        names = getattr(sys.modules.get(getattr(finder, "__module__", "")), "MAPPING", None)
+        if isinstance(names, dict):
+            for name, path in list(names.items()):
+                if isinstance(path, str) and (path == was or path.startswith(was + os.sep)):
+                    names[name] = root + path[len(was) :]
+    sys.path_importer_cache.clear()
+
+
+def _own_status():
+    wanted = ("CapEff", "CapBnd", "NoNewPrivs", "Seccomp")
+    with contextlib.suppress(OSError), _open("/proc/self/status") as file:
+        pairs = (line.split(":", 1) for line in file if ":" in line)
+        return {name: value.strip() for name, value in pairs if name in wanted}
+    return {}
+
+
+def _interfaces():
+    try:
+        return sorted(name for _, name in socket.if_nameindex())
+    except OSError:
+        return []
+
+
+def serve():
+    """Take over stdin and stdout and serve until stdin ends."""
+    source, sink = os.dup(0), os.dup(1)
+    for descriptor in (source, sink):
+        os.set_inheritable(descriptor, False)
+    _redirect(os.devnull)
+    sys.dont_write_bytecode = True
+    gc.freeze()
+    Server(source, sink).serve()

@@ -1,0 +1,347 @@
+"""The harness in bubblewrap; bare on this machine only where the caller says so ("unsafe-local").
+
+bubblewrap gives own user, process, network, mount and IPC name spaces and no capabilities. It gives no memory limit of
+its own: where this process may make control groups, one limits memory and processes; elsewhere only rlimits do.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from runners.cold import run_suite
+from runners.runner import (
+    InterpreterMissing,
+    Limits,
+    RunnerError,
+    SandboxUnavailable,
+    Session,
+    SuiteRequest,
+    SuiteRun,
+    Target,
+)
+from runners.warm import WarmSession
+from runners.wire import INTERPRETER_FLAGS, Channel, Hello, ProcessStream
+from runners.workspace import Workspace, git_list
+
+_INSIDE = "/repo"
+_SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/opt/hostedtoolcache")
+_ETC = ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "localtime", "passwd", "group", "nsswitch.conf")
+_ETC_MORE = ("mime.types", "ssl/openssl.cnf", "hosts", "protocols", "services", "timezone")
+
+
+@dataclass(frozen=True, slots=True)
+class Interpreter:
+    """A Python for the repository's tests. folders: what must be visible for it to work."""
+
+    path: str
+    folders: tuple[str, ...]
+    pytest: str
+
+
+def find_interpreter(root: Path, python: str | None = None) -> Interpreter:
+    """Return the interpreter to use: the one named, the repository's own, the active environment's, or ours.
+
+    Raises InterpreterMissing when the one chosen does not work or has no pytest.
+    """
+    chosen = python or _own_environment(root) or _active_environment() or sys.executable
+    resolved = shutil.which(chosen) if os.sep not in chosen else chosen
+    if not resolved or not os.access(resolved, os.X_OK):
+        raise InterpreterMissing(f"There is no interpreter {chosen}.", hint="Name another with --python.")
+    found = _ask_interpreter(os.path.abspath(resolved))
+    if not found.pytest:
+        hint = f"Install it there ({found.path} -m pip install pytest), or name another with --python."
+        raise InterpreterMissing(f"{found.path} has no pytest.", hint=hint)
+    return found
+
+
+def _own_environment(root: Path) -> str | None:
+    """The repository's .venv, unless it came with the repository: then running it here would run a stranger's code."""
+    python = root / ".venv" / "bin" / "python"
+    if not python.exists() or not (root / ".venv" / "pyvenv.cfg").is_file():
+        return None
+    return None if git_list(root, "--cached", "--", ".venv") else str(python)
+
+
+def _active_environment() -> str | None:
+    folder = os.environ.get("VIRTUAL_ENV")
+    python = Path(folder, "bin", "python") if folder else None
+    return str(python) if python is not None and python.exists() else None
+
+
+_QUESTION = """
+import sys, json, sysconfig
+try:
+    import importlib.metadata as m
+    version = m.version("pytest")
+except Exception:
+    version = ""
+folders = {sys.prefix, sys.base_prefix, sys.exec_prefix, *sysconfig.get_paths().values(), *sys.path}
+print(json.dumps([sys.version_info[:2], version, sorted(f for f in folders if f)]))
+"""
+
+
+def _ask_interpreter(python: str) -> Interpreter:
+    try:
+        done = subprocess.run(
+            [python, "-I", "-c", _QUESTION],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=60,
+            check=True,
+            cwd="/",
+            env={"PATH": os.environ.get("PATH", os.defpath), "HOME": os.environ.get("HOME", "/")},
+        )
+        version, pytest, folders = json.loads(done.stdout.splitlines()[-1])
+    except (OSError, subprocess.SubprocessError, ValueError, IndexError) as error:
+        hint = "Name a working one with --python."
+        raise InterpreterMissing(f"{python} does not work as a Python interpreter.", hint=hint) from error
+    if tuple(version) < (3, 9):
+        hint = "Name a newer one with --python; Python 3.9 is the oldest that works."
+        raise InterpreterMissing(f"{python} is Python {version[0]}.{version[1]}.", hint=hint)
+    real = os.path.realpath(python)
+    return Interpreter(python, tuple(sorted({*folders, os.path.dirname(os.path.dirname(real))})), pytest)
+
+
+def bubblewrap_works() -> bool:
+    """Say whether bwrap is there and may make its name spaces, by running `true` in it."""
+    bwrap = shutil.which("bwrap")
+    if bwrap is None:
+        return False
+    try:
+        command = [bwrap, *_isolation(), "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "true"]
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0
+
+
+def _isolation() -> list[str]:
+    return [
+        *("--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"),
+        *("--disable-userns", "--die-with-parent", "--new-session", "--as-pid-1"),
+        *("--uid", "10001", "--gid", "10001", "--hostname", "sandbox"),
+    ]
+
+
+class LocalRunner:
+    """Runs tests on this machine, in bubblewrap where that works."""
+
+    def __init__(self, root: Path, limits: Limits, python: str | None = None, unsafe: bool = False) -> None:
+        """Make the copy and find the interpreter. unsafe: go without a sandbox if there is none.
+
+        Raises SandboxUnavailable, InterpreterMissing, or RunnerError when the copy is impossible.
+        """
+        self.isolated = bubblewrap_works()
+        if not self.isolated and not unsafe:
+            raise SandboxUnavailable(
+                "bubblewrap does not work here, so code of the repository cannot be contained.",
+                hint="Install bubblewrap (apt-get install bubblewrap), use --runner docker, or accept the risk "
+                "with --unsafe-local.",
+            )
+        self.kind = "bubblewrap" if self.isolated else "unsafe-local"
+        self._root, self._limits = Path(root).resolve(), limits
+        self._interpreter = find_interpreter(self._root, python)
+        self._workspace = Workspace(self._root)
+
+    def run_suite(self, request: SuiteRequest) -> SuiteRun:
+        """Run tests in a fresh process on a fresh copy of the repository."""
+        return run_suite(self._start, self._workspace, self._limits, request)
+
+    def open_session(self, target: Target, node_ids: Sequence[str]) -> Session:
+        """Start a warm sandbox in which variants of `target` meet the tests `node_ids`."""
+        return WarmSession(self._start, self._workspace, self._limits, target, node_ids)
+
+    def close(self) -> None:
+        """Remove the copies."""
+        self._workspace.close()
+
+    def __enter__(self) -> LocalRunner:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _start(self, overlay: Path | None) -> LocalSandbox:
+        if self.isolated:
+            return LocalSandbox(*self._in_bubblewrap(overlay), self._limits, str(self._root))
+        return LocalSandbox(*self._bare(overlay), self._limits, str(self._root))
+
+    def _in_bubblewrap(self, overlay: Path | None) -> tuple[list[str], dict[str, str], str, str]:
+        bwrap = shutil.which("bwrap") or "bwrap"
+        inside = _INSIDE if not str(self._root).startswith(_INSIDE + "/") else "/egcfg-repo"
+        size = str(self._limits.memory_mib << 20)
+        command = [bwrap, *_isolation(), "--clearenv", "--proc", "/proc", "--dev", "/dev"]
+        command += ["--size", size, "--tmpfs", "/tmp", *self._visible()]
+        if overlay is None:
+            command += ["--size", size, "--perms", "0755", "--tmpfs", inside]
+        else:
+            command += ["--ro-bind", str(overlay), inside]
+        environment = _environment("/tmp", self._interpreter.path, warm=overlay is not None)
+        for name, value in environment.items():
+            command += ["--setenv", name, value]
+        command += ["--chdir", "/", "--remount-ro", "/", self._interpreter.path, *INTERPRETER_FLAGS]
+        return command, {}, inside, "/tmp"
+
+    def _visible(self) -> list[str]:
+        options: list[str] = []
+        mounted: list[str] = []
+        for folder in _SYSTEM:
+            if os.path.islink(folder):
+                options += ["--symlink", os.readlink(folder), folder]
+            elif os.path.isdir(folder):
+                options += ["--ro-bind", folder, folder]
+                mounted.append(folder)
+        for name in (*_ETC, *_ETC_MORE):
+            options += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
+        root = str(self._root)
+        for folder in sorted({*self._interpreter.folders, *map(os.path.realpath, self._interpreter.folders)}, key=len):
+            own_code = folder == root or (folder.startswith(root + "/") and "site-packages" not in folder)
+            if own_code and not folder.startswith(root + "/.venv"):
+                continue  # an editable installation: the copy takes its place
+            if os.path.exists(folder) and not any(folder == m or folder.startswith(m + "/") for m in mounted):
+                options += ["--ro-bind", folder, folder]
+                mounted.append(folder)
+        return options
+
+    def _bare(self, overlay: Path | None) -> tuple[list[str], dict[str, str], str, str]:
+        temporary = self._workspace.temporary()
+        inside = overlay if overlay is not None else self._workspace.temporary() / "repo"
+        environment = _environment(str(temporary), self._interpreter.path, warm=overlay is not None)
+        return [self._interpreter.path, *INTERPRETER_FLAGS], environment, str(inside), str(temporary)
+
+
+def _environment(temporary: str, python: str, *, warm: bool) -> dict[str, str]:
+    """Return the whole environment of the sandbox: nothing of the host's comes in."""
+    environment = {
+        "PATH": f"{os.path.dirname(python)}:/usr/local/bin:/usr/bin:/bin",
+        "HOME": temporary,
+        "TMPDIR": temporary,
+        "LANG": "C.UTF-8",
+        "USER": "sandbox",
+        "LOGNAME": "sandbox",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "OMP_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+    }
+    if warm:
+        environment["PYTHONHASHSEED"] = "0"  # traces are to be the same in every session
+    return environment
+
+
+class LocalSandbox:
+    """One process with the harness in it."""
+
+    def __init__(
+        self, command: list[str], environment: dict[str, str], root: str, tmp: str, limits: Limits, was: str
+    ) -> None:
+        self.root = root
+        group = ControlGroup.create(limits)
+        try:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=environment,
+                cwd="/",
+                start_new_session=True,
+                preexec_fn=_prepare_process(limits, group),
+            )
+        except OSError as error:
+            raise SandboxUnavailable(f"The sandbox cannot be started: {error}.") from error
+        self.channel = Channel(ProcessStream(process, group.remove if group else None))
+        try:
+            self.hello: Hello = self.channel.boot(root=root, tmp=tmp, was=was)
+        except RunnerError:
+            self.channel.close()
+            raise
+
+    def close(self) -> None:
+        """Kill everything in it."""
+        self.channel.close()
+
+
+def _prepare_process(limits: Limits, group: ControlGroup | None) -> Callable[[], None]:
+    def prepare() -> None:
+        if group is not None:
+            group.enter()
+        for kind, value in (
+            (resource.RLIMIT_CORE, 0),
+            (resource.RLIMIT_NOFILE, 1024),
+            (resource.RLIMIT_NPROC, limits.processes if os.getuid() else resource.RLIM_INFINITY),
+        ):
+            hard = resource.getrlimit(kind)[1]
+            value = value if hard == resource.RLIM_INFINITY else min(value, hard) if value >= 0 else hard
+            resource.setrlimit(kind, (value, value))
+
+    return prepare
+
+
+class ControlGroup:
+    """A control group with a limit on memory and on processes, where this user may make one."""
+
+    def __init__(self, folders: list[Path]) -> None:
+        self._folders = folders
+
+    @classmethod
+    def create(cls, limits: Limits) -> ControlGroup | None:
+        """Return a new group, None where that is not allowed."""
+        name = f"egcfg-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        base = Path("/sys/fs/cgroup")
+        settings = {
+            "memory": {"memory.limit_in_bytes": limits.memory_mib << 20, "memory.memsw.limit_in_bytes": -2},
+            "pids": {"pids.max": limits.processes},
+        }
+        folders = []
+        try:
+            if (base / "cgroup.controllers").exists():
+                if not {"memory", "pids"} <= set((base / "cgroup.subtree_control").read_text().split()):
+                    return None
+                folder = base / name
+                folder.mkdir()
+                folders.append(folder)
+                (folder / "memory.max").write_text(str(limits.memory_mib << 20))
+                (folder / "pids.max").write_text(str(limits.processes))
+            else:
+                for controller, values in settings.items():
+                    folder = base / controller / name
+                    folder.mkdir()
+                    folders.append(folder)
+                    for file, value in values.items():
+                        if value >= 0:
+                            (folder / file).write_text(str(value))
+        except OSError:
+            cls(folders).remove()
+            return None
+        return cls(folders)
+
+    def enter(self) -> None:
+        """Move the calling process into the group."""
+        for folder in self._folders:
+            descriptor = os.open(folder / "cgroup.procs", os.O_WRONLY)
+            os.write(descriptor, b"0")
+            os.close(descriptor)
+
+    def remove(self) -> None:
+        """Remove the group once its processes are gone."""
+        for folder in self._folders:
+            for _ in range(100):
+                try:
+                    folder.rmdir()
+                except FileNotFoundError:
+                    break
+                except OSError:
+                    time.sleep(0.01)
+                    continue
+                break
