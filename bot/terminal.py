@@ -8,6 +8,7 @@ markup, its control characters are made visible, and in a CI log none of it can 
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TextIO
@@ -67,6 +68,9 @@ class Terminal:
         self._body: list[Text] = []
         self._executions = 0
         self._edits = ""
+        self._spinner = Spinner("dots")
+        self._began = time.monotonic()
+        self._python = Syntax("", "python", theme="ansi_dark", background_color="default")
 
     def __enter__(self) -> Terminal:
         if self._out.is_terminal and self._verbosity > QUIET:
@@ -99,7 +103,7 @@ class Terminal:
 
     def _on_stage(self, fields: Mapping[str, Any]) -> None:
         self._stage = self._clean(fields.get("text") or fields.get("name"))
-        self._doing, self._edits = "", ""
+        self._doing, self._edits, self._began = "", "", time.monotonic()
         self._body.clear()
         self._say(self._stage, "bold")
 
@@ -136,11 +140,13 @@ class Terminal:
     def _on_line(self, fields: Mapping[str, Any]) -> None:
         changed = fields.get("changed", 0)
         count = changed if isinstance(changed, int) else len(changed or ())
-        lines = [Text(line) for line in self._clean(fields.get("text")).splitlines() if line.strip()]
+        code = [line for line in self._clean(fields.get("text")).splitlines() if line.strip()]
+        lines = [self._coloured(line) for line in code]
         if lines and count:
             lines[-1].append(f"   <- guidance changed {count} token{'s' * (count != 1)}", "magenta")
-        self._body += lines
-        if self._verbosity >= VERBOSE:
+        if self._verbosity < VERBOSE:
+            self._body += lines
+        else:
             for line in lines:
                 self._print(Text("  | ", "dim") + line)
 
@@ -211,11 +217,20 @@ class Terminal:
             if part
         )
         width = self._out.width
-        head = Spinner("dots", Text(f"{self._stage}  {counts}"[: max(20, width - 4)], no_wrap=True))
+        elapsed = f"{time.monotonic() - self._began:.0f} s"
+        self._spinner.update(text=Text(f"{self._stage}  {elapsed}  {counts}"[: max(20, width - 4)], no_wrap=True))
         lines = [Text("  | ", "dim") + line for line in self._body[-SHOWN_LINES:]]
         for line in lines:
             line.truncate(width - 1, overflow="ellipsis")
-        return Group(head, *lines)
+        return Group(self._spinner, *lines)
+
+    def _coloured(self, line: str) -> Text:
+        """Return a line of Python, highlighted on its own, so that a half-written body never matters."""
+        if not self._out.is_terminal:
+            return Text(line)
+        text = self._python.highlight(line)
+        text.rstrip()
+        return text
 
     def _failure(self, failure: TestFailure) -> RenderableType:
         first = self._clean(failure.message).strip().splitlines()[:1]
