@@ -11,6 +11,7 @@ from bot.decoding.prompt import SPECIAL_TOKENS
 from bot.errors import ModelError, ModelMissing
 from bot.models.huggingface import HuggingFaceModel, load
 from bot.models.language_model import DraftBranch, LanguageModel, text_after
+from bot.models.rows import PackedRows
 
 CHAT = (
     "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}{% endfor %}{% if add_generation_prompt %}<|bot|>{% endif %}"
@@ -166,6 +167,27 @@ def test_drafts_scored_together_have_the_scores_they_have_alone(model):
     drafts = [model.encode(text) for text in ("x", "return 1\n", "", "a much longer line than the others\n", "yy")]
     alone = [float(model.score(branch, draft).sum()) for draft in drafts]
     assert close(model.score_many(branch, drafts), alone)
+
+
+def test_rows_are_packed_where_the_network_allows_it(model):
+    before = model.usage.passes
+    assert model._packs() == (model.name not in ("sliding", "recurrent"))
+    assert model.usage.passes == before
+
+
+def test_packed_rows_of_different_lengths_see_only_themselves(llama):
+    ids = llama.encode(PROMPT)
+    branch = llama.branch(ids)
+    rows = llama._rows(branch)
+    assert isinstance(rows, PackedRows)
+    one, two = llama.encode("x + 1"), llama.encode("return")
+    rows.extend([(0, one[:3]), (1, two[:1])])
+    rows.extend([(1, two[1:4])])
+    first, second = rows.extend([(0, one[3:]), (1, two[4:])])
+    assert close(first[-1], uncached(llama, ids + one)[-1])
+    assert close(second[-1], uncached(llama, ids + two)[-1])
+    rows.close()
+    assert close(branch.along(one)[-1], uncached(llama, ids + one)[-1])
 
 
 def test_a_sampled_row_has_the_distribution_of_its_own_prefix(model):

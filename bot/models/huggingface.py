@@ -9,12 +9,14 @@ torch and transformers are imported when a model is loaded.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import importlib.resources
 import inspect
 import os
 import weakref
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +24,9 @@ import numpy as np
 
 from bot.decoding.prompt import SPECIAL_TOKENS, ChatTemplate, Style
 from bot.errors import ModelError, ModelMissing
+from bot.models.cache import cache_bytes, copied, croppable, growing_cache, new_cache
 from bot.models.language_model import Array, Branch, Stop, Usage, text_after
+from bot.models.rows import CopiedRows, PackedRows, Rows, UncachedRows
 
 if TYPE_CHECKING:
     import torch
@@ -30,9 +34,9 @@ if TYPE_CHECKING:
 EMBEDDED = "embedded"
 SMALL_PARAMETERS = 100_000_000  # below, one CPU thread is fastest (measured)
 BATCH_ELEMENTS = 64_000_000  # float32 logits held at once while drafts are scored: 256 MB
+BATCH_TOKENS = 512  # tokens of drafts scored in one pass
 CACHE_BYTES = 1 << 30  # keys and values held at once for the rows of one batch
 DEFAULT_CONTEXT = 2048
-GROWTH = 256  # positions by which a cache grows at least
 
 
 def load(
@@ -155,7 +159,8 @@ class HuggingFaceModel:
         self.usage = Usage()
         self._network = network
         self._tokenizer = tokenizer
-        self._croppable = _croppable(network.config)
+        self._croppable = croppable(network.config)
+        self._packing: bool | None = None
         self._keeps = "logits_to_keep" in inspect.signature(network.forward).parameters
         self._branches: weakref.WeakSet[_Branch] = weakref.WeakSet()
         self.style: Style = "tagged" if self._has_tags() else "instruct"
@@ -204,25 +209,21 @@ class HuggingFaceModel:
         prefix = list(branch.ids)
         rows: list[list[int]] = [[] for _ in range(count)]
         active = list(range(count))
-        logits = torch.from_numpy(np.asarray(branch.logprobs())).expand(count, -1)
-        cache: Any = None
+        logprobs = torch.from_numpy(np.asarray(branch.logprobs())).expand(count, -1)
         longest = max(0, min(limit, self.context - len(prefix)))
-        for length in range(1, longest + 1):
-            chosen = _draw(logits, temperature, top_p, generator)
-            going = []
-            for place, (row, token) in enumerate(zip(active, chosen, strict=True)):
-                rows[row].append(token)
-                self.usage.tokens += 1
-                if token not in self._end_ids and not stop(text_after(self, prefix, rows[row])):
-                    going.append(place)
-            if not going or length == longest:
-                break
-            if cache is None:
-                cache = self._spread(branch, len(going))
-            elif len(going) < len(active):
-                cache = self._select(cache, going)
-            active = [active[place] for place in going]
-            logits, cache = self._step(prefix, [rows[row] for row in active], cache)
+        with closing(self._rows(branch)) as batch:
+            for length in range(1, longest + 1):
+                chosen = _draw(logprobs, temperature, top_p, generator)
+                going = []
+                for row, token in zip(active, chosen, strict=True):
+                    rows[row].append(token)
+                    self.usage.tokens += 1
+                    if token not in self._end_ids and not stop(text_after(self, prefix, rows[row])):
+                        going.append(row)
+                if not going or length == longest:
+                    break
+                active = going
+                logprobs = torch.cat(batch.extend([(row, rows[row][-1:]) for row in active]))
         return rows
 
     def score(self, branch: Branch, ids: Sequence[int]) -> Array:
@@ -237,70 +238,73 @@ class HuggingFaceModel:
         first = branch.logprobs()
         scores = [float(first[draft[0]]) if draft else 0.0 for draft in drafts]
         order = sorted((index for index, draft in enumerate(drafts) if len(draft) > 1), key=lambda i: len(drafts[i]))
-        for batch in self._batches(branch, drafts, order):
-            totals = self._score_batch(branch, [drafts[index] for index in batch])
-            for index, total in zip(batch, totals, strict=True):
-                scores[index] += total
+        for chunk in self._chunks(branch, drafts, order):
+            with closing(self._rows(branch)) as batch:
+                found = batch.extend([(index, drafts[index][:-1]) for index in chunk])
+            for index, logprobs in zip(chunk, found, strict=True):
+                draft = list(drafts[index])
+                scores[index] += float(logprobs[range(len(draft) - 1), draft[1:]].sum())
         return scores
 
-    def _batches(self, branch: Branch, drafts: Sequence[Sequence[int]], order: list[int]) -> Iterator[list[int]]:
+    def _chunks(self, branch: Branch, drafts: Sequence[Sequence[int]], order: list[int]) -> Iterator[list[int]]:
         """Cut `order`, sorted by length, into batches that fit in memory."""
         vocabulary = int(self._network.config.get_text_config().vocab_size)
-        row_bytes = max(1, _cache_bytes(branch._cache) if isinstance(branch, _Branch) else 1)
-        batch: list[int] = []
+        most = max(1, min(BATCH_TOKENS, BATCH_ELEMENTS // vocabulary))
+        row_bytes = max(1, cache_bytes(branch._cache) if isinstance(branch, _Branch) else 1)
+        chunk: list[int] = []
         for index in order:
-            rows = len(batch) + 1
-            if batch and (rows * len(drafts[index]) * vocabulary > BATCH_ELEMENTS or rows * row_bytes > CACHE_BYTES):
-                yield batch
-                batch = []
-            batch.append(index)
-        if batch:
-            yield batch
+            rows = len(chunk) + 1
+            if chunk and (rows * len(drafts[index]) > most or rows * row_bytes > CACHE_BYTES):
+                yield chunk
+                chunk = []
+            chunk.append(index)
+        if chunk:
+            yield chunk
 
-    def _score_batch(self, branch: Branch, drafts: list[Sequence[int]]) -> list[float]:
-        """Return for each draft the sum of log p of its tokens from the second on."""
-        import torch
-
-        width = max(len(draft) for draft in drafts) - 1
-        inputs = torch.zeros((len(drafts), width), dtype=torch.long)
-        targets = torch.full((len(drafts), width), -1, dtype=torch.long)
-        for row, draft in enumerate(drafts):
-            inputs[row, : len(draft) - 1] = torch.tensor(draft[:-1])
-            targets[row, : len(draft) - 1] = torch.tensor(draft[1:])
-        if self._croppable:
-            logits, _ = self.forward(inputs, self._spread(branch, len(drafts)), keep=width)
-        else:
-            prefix = torch.tensor([list(branch.ids)]).expand(len(drafts), -1)
-            logits, _ = self.forward(torch.cat([prefix, inputs], dim=1), None, keep=width)
-        logprobs = torch.log_softmax(logits.float(), dim=-1).cpu()
-        picked = logprobs.gather(-1, targets.clamp(min=0).unsqueeze(-1)).squeeze(-1)
-        return [float(total) for total in picked.masked_fill(targets < 0, 0.0).sum(dim=-1)]
-
-    def _step(self, prefix: list[int], rows: list[list[int]], cache: Any) -> tuple[torch.Tensor, Any]:
-        """Return the distributions after the newest token of each row."""
-        import torch
-
-        inputs = torch.tensor([[row[-1]] for row in rows])
-        if not self._croppable:
-            inputs = torch.tensor([prefix + row for row in rows])
-        logits, cache = self.forward(inputs, cache, keep=1)
-        return torch.log_softmax(logits[:, -1].float(), dim=-1).cpu(), cache
-
-    def _spread(self, branch: Branch, rows: int) -> Any:
-        """Return a new cache that holds `rows` copies of the branch's, all its tokens computed."""
+    def _rows(self, branch: Branch) -> Rows:
+        """Return what computes several continuations of one branch, in the fastest way that is right for this model."""
         branch.logprobs()
         assert isinstance(branch, _Branch)
-        return _copied(branch._cache, rows, len(branch.ids)) if self._croppable else None
+        if not self._croppable:
+            return UncachedRows(self.forward, branch.ids)
+        if self._packs():
+            return PackedRows(self.forward, branch._cache, len(branch.ids))
+        return CopiedRows(self.forward, branch._cache, len(branch.ids))
 
-    def _select(self, cache: Any, rows: list[int]) -> Any:
+    def _packs(self) -> bool:
+        """True when rows packed into one sequence give this network's own distributions: tried once, on two rows."""
+        if self._packing is None:
+            before = dataclasses.replace(self.usage)
+            try:
+                self._packing = self._try_packing()
+            except (RuntimeError, ValueError, TypeError, IndexError, KeyError):  # the architecture takes no such mask
+                self._packing = False
+            self.usage = before
+        return self._packing
+
+    def _try_packing(self) -> bool:
         import torch
 
-        if self._croppable:
-            cache.batch_select_indices(torch.tensor(rows, device=self._network.device))
-        return cache
+        sliding = any(getattr(layer, "is_sliding", False) for layer in new_cache(self._network.config).layers)
+        if sliding or "position_ids" not in inspect.signature(self._network.forward).parameters:
+            return False
+        size = int(self._network.config.get_text_config().vocab_size)
+        ids = [place % size for place in (3, 7, 11, 13, 17, 19)]
+        cache = growing_cache()
+        self.forward(torch.tensor([ids[:3]]), cache, keep=1)
+        packed = PackedRows(self.forward, cache, 3)
+        packed.extend([(0, ids[3:4]), (1, ids[4:5])])
+        found = torch.cat(packed.extend([(0, ids[5:6]), (1, ids[5:6])]))
+        alone = UncachedRows(self.forward, ids[:3])
+        wanted = torch.cat(alone.extend([(0, [ids[3], ids[5]]), (1, [ids[4], ids[5]])]))[[1, 3]]
+        loose = 1e-3 if self._network.dtype == torch.float32 else 0.3
+        return bool((found - wanted).abs().max() < loose)
 
-    def forward(self, inputs: torch.Tensor, cache: Any, *, keep: int) -> tuple[torch.Tensor, Any]:
-        """Run the network on `inputs`, shape (B, T), after `cache` if any; return the last `keep` logits, the cache."""
+    def forward(self, inputs: torch.Tensor, cache: Any, *, keep: int, **extra: torch.Tensor) -> torch.Tensor:
+        """Run the network on `inputs`, shape (B, T), after `cache` if any, which grows; return the last `keep` logits.
+
+        extra: position_ids and attention_mask, where they are not the usual ones.
+        """
         import torch
 
         self.usage.passes += 1
@@ -310,9 +314,12 @@ class HuggingFaceModel:
         )
         if self._keeps:
             options["logits_to_keep"] = keep
+        device = self._network.device
+        options |= {name: tensor.to(device) for name, tensor in extra.items()}
         with torch.inference_mode():
-            out = self._network(input_ids=inputs.to(self._network.device), **options)
-        return out.logits[:, -keep:], cache
+            out = self._network(input_ids=inputs.to(device), **options)
+        logits: torch.Tensor = out.logits[:, -keep:]
+        return logits
 
     def _has_tags(self) -> bool:
         return all(len(self.encode(token)) == 1 for token in SPECIAL_TOKENS)
@@ -393,7 +400,7 @@ class _Branch:
             raise ValueError("a branch needs at least one token")
         start = self._crop(len(self.ids) - keep)
         inputs = torch.tensor([self.ids[start:]])
-        logits, self._cache = self._model.forward(inputs, self._cache, keep=keep)
+        logits = self._model.forward(inputs, self._cache, keep=keep)
         self._cached = list(self.ids) if self._cache is not None else []
         return np.asarray(torch.log_softmax(logits[0].float(), dim=-1).cpu().numpy(), dtype=np.float32)
 
@@ -409,9 +416,9 @@ class _Branch:
             if other is not self and length > lent:
                 lender, lent = other, length
         if lender is not self:
-            self._cache = _copied(lender._cache, 1, lent)
+            self._cache = copied(lender._cache, 1, lent)
         elif self._cache is None:
-            self._cache = _growing_cache()
+            self._cache = growing_cache()
         elif known < len(self._cached):
             self._cache.crop(known - len(self._cached))
         self._cached = self.ids[:lent]
@@ -424,70 +431,6 @@ def _common(left: Sequence[int], right: Sequence[int]) -> int:
     if left[:most] == right[:most]:
         return most
     return next(place for place in range(most) if left[place] != right[place])
-
-
-def _croppable(config: Any) -> bool:
-    """True when every layer attends to keys and values, which can all be kept: full and sliding-window attention."""
-    from transformers import DynamicCache
-
-    kinds = {type(layer).__name__ for layer in DynamicCache(config=config).layers}
-    return kinds <= {"DynamicLayer", "DynamicSlidingWindowLayer"}
-
-
-def _growing_cache() -> Any:
-    """Return an empty cache whose layers grow in place, so that a token does not copy all keys and values.
-
-    Layers of sliding-window attention keep everything too: the mask leaves out what the window does not see.
-    """
-    from transformers import DynamicCache
-    from transformers.cache_utils import DynamicLayer
-
-    class GrowingLayer(DynamicLayer):  # type: ignore[no-untyped-call]
-        def update(self, key_states: Any, value_states: Any, *_args: Any, **_options: Any) -> tuple[Any, Any]:
-            if not self.is_initialized:
-                self.dtype, self.device = key_states.dtype, key_states.device
-                self.keys, self.values = key_states[:, :, :0], value_states[:, :, :0]
-                self.key_room, self.value_room = self.keys, self.values
-                self.is_initialized = True
-            self.keys, self.key_room = _grown(self.keys, self.key_room, key_states)
-            self.values, self.value_room = _grown(self.values, self.value_room, value_states)
-            return self.keys, self.values
-
-        def batch_select_indices(self, indices: Any) -> None:
-            super().batch_select_indices(indices)
-            self.key_room, self.value_room = self.keys, self.values
-
-    class GrowingCache(DynamicCache):
-        def __init__(self) -> None:
-            super().__init__()
-            self.layer_class_to_replicate = GrowingLayer
-
-    return GrowingCache()
-
-
-def _grown(held: Any, room: Any, new: Any) -> tuple[Any, Any]:
-    """Return `held` followed by `new` along the positions, and the room it lies in."""
-    old, total = held.shape[-2], held.shape[-2] + new.shape[-2]
-    if total > room.shape[-2]:
-        room = new.new_empty((*held.shape[:-2], total + max(GROWTH, total // 4), held.shape[-1]))
-        room[..., :old, :] = held
-    room[..., old:total, :] = new
-    return room[..., :total, :], room
-
-
-def _copied(cache: Any, rows: int, length: int) -> Any:
-    """Return a cache with the first `length` positions of a one-row `cache`, `rows` times."""
-    copy = _growing_cache()
-    for index, layer in enumerate(cache.layers):
-        if layer.is_initialized:
-            keys, values = (part[:, :, :length].expand(rows, -1, -1, -1) for part in (layer.keys, layer.values))
-            copy.update(keys, values, index)
-    return copy
-
-
-def _cache_bytes(cache: Any) -> int:
-    layers = getattr(cache, "layers", ())
-    return sum(2 * layer.keys.numel() * layer.keys.element_size() for layer in layers if layer.is_initialized)
 
 
 def _draw(logprobs: torch.Tensor, temperature: float, top_p: float, generator: torch.Generator) -> list[int]:
