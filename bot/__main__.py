@@ -1,4 +1,7 @@
-"""`python -m bot` is `egcfg-fix`."""
+"""`python -m bot` is `egcfg-fix`, for use from this project's own folder.
+
+Elsewhere use the command: `python -m` looks for `bot` in the current folder first, and a repository may have one.
+"""
 
 import sys
 

@@ -120,11 +120,14 @@ def _misused(state: State, error: click.ClickException) -> int:
 def _broken(state: State, error: Exception) -> int:
     """Report an exception nobody foresaw: the world's, if the disk is full, else ours."""
     if isinstance(error, OSError) and error.errno in FULL_DISK:
-        where = error.filename or "the disk"
+        where = os.fsdecode(error.filename) if error.filename else "the disk"
         hint = "Free some space; TMPDIR says where the sandbox's copies go."
         return _failed(state, "DiskFull", f"No space is left on the device ({where}).", hint, EXIT_ENVIRONMENT)
     if state.verbosity > 0:
         traceback.print_exception(error)
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        said = f"{os.fsdecode(error.filename)}: {error.strerror}."
+        return _failed(state, type(error).__name__, said, "Check that it exists and may be used.", EXIT_ENVIRONMENT)
     said = f"egcfg-fix itself failed: {type(error).__name__}: {error}"
     hint = "Please report it, with that log." if state.log else "-v shows where."
     return _failed(state, type(error).__name__, said, hint, EXIT_ENVIRONMENT)

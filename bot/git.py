@@ -61,7 +61,17 @@ class GitMissing(EgcfgError):
 
 
 def is_repository(root: Path) -> bool:
-    """True when `root` is inside the working tree of a git repository. Raises when git refuses to look at it."""
+    """True when `root` is inside the working tree of a git repository and there is a git to ask.
+
+    Raises RepositoryError when git refuses to look at it.
+    """
+    try:
+        return _inside(root)
+    except GitMissing:
+        return False
+
+
+def _inside(root: Path) -> bool:
     try:
         return _git(root, "rev-parse", "--is-inside-work-tree").strip() == b"true"
     except RepositoryError as error:
@@ -74,7 +84,7 @@ def head(root: Path) -> str:
     """Return the commit that is checked out, or "" when there is none yet or no repository."""
     try:
         return _git(root, "rev-parse", "--verify", "--quiet", "HEAD^{commit}").decode().strip()
-    except RepositoryError:
+    except (RepositoryError, GitMissing):
         return ""
 
 
@@ -103,7 +113,7 @@ def is_dirty(root: Path) -> list[str]:
 
 def check_branch(root: Path, name: str) -> None:
     """Raise RepositoryError unless a new branch `name` can be made in the repository at `root`."""
-    if not is_repository(root):
+    if not _inside(root):
         raise RepositoryError(
             f"{root} is not a git repository, so there can be no branch.", hint="Use --apply or --patch FILE."
         )
@@ -297,13 +307,16 @@ def _run(root: Path, arguments: list[str], settings: dict[str, str], extra: dict
     for number, (key, value) in enumerate(settings.items()):
         variables |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
     assigned = [f"{name}={value}" for name, value in variables.items()]
-    status, out, err = git.Git(str(root)).execute(
-        ["env", "-i", *assigned, "git", "-C", str(root), *arguments],
-        with_extended_output=True,
-        with_exceptions=False,
-        stdout_as_string=False,
-        strip_newline_in_stdout=False,
-    )
+    try:
+        status, out, err = git.Git(str(root)).execute(
+            ["env", "-i", *assigned, "git", "-C", str(root), *arguments],
+            with_extended_output=True,
+            with_exceptions=False,
+            stdout_as_string=False,
+            strip_newline_in_stdout=False,
+        )
+    except git.GitCommandNotFound:  # not even `env`
+        status, out, err = 127, b"", ""
     if status == 127:
         raise GitMissing("git was not found.", hint="Install git, or check PATH.")
     if status != 0:

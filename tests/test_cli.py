@@ -365,6 +365,14 @@ def test_a_full_disk_exits_with_3_and_a_hint(run):
     assert (code, "No space is left" in err, "Free some space" in err) == (3, True, True)
 
 
+def test_a_file_that_cannot_be_used_is_named(run, checkout, tmp_path):
+    target = tmp_path / "made-meanwhile"
+    code, _, err = run("repair", "--patch", str(target), pipeline=Scripted(meanwhile=lambda root: target.mkdir()))
+    assert code == 3
+    assert f"{target}: Is a directory." in err
+    assert read(run_folder(checkout) / "journal.jsonl")[-1]["event"] == "end"
+
+
 def test_an_unexpected_error_is_one_line_and_the_log_and_a_traceback_only_with_v(run, checkout):
     code, _, err = run("repair", pipeline=Scripted(error=ZeroDivisionError("deep inside")))
     assert code == 3

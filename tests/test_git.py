@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import stat
 import subprocess
 
 import pytest
 
 from bot.errors import RepositoryError
-from bot.git import apply, check_branch, create_branch, head, is_dirty, is_repository
+from bot.git import GitMissing, apply, check_branch, create_branch, head, is_dirty, is_repository
 from bot.records import Patch
 
 BEFORE, AFTER = b"def f():\n    return 1\n", b"def f():\n    return 2\n"
@@ -246,3 +247,17 @@ def test_a_failed_write_puts_the_earlier_files_back(checkout):
     assert (checkout / "src/a.py").read_bytes() == BEFORE
     assert (checkout / "README").read_text() == "read me\n"
     assert sorted(p.name for p in (checkout / "src").iterdir()) == ["a.py"]
+
+
+@pytest.mark.parametrize("place", ["empty", "with env"])
+def test_without_git_only_what_needs_it_is_refused(checkout, tmp_path, monkeypatch, place):
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    if place == "with env":
+        (programs / "env").symlink_to(shutil.which("env"))
+    monkeypatch.setenv("PATH", str(programs))
+    assert not is_repository(checkout)
+    assert head(checkout) == ""
+    assert apply(checkout, [patch()]) == ["src/a.py"]
+    with pytest.raises(GitMissing):
+        check_branch(checkout, "fix")
