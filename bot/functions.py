@@ -138,8 +138,6 @@ def splice(source: bytes, function: FunctionText, body: str) -> bytes:
             lost = error.object[error.start : error.end]
             raise BodyError(f"The file's encoding ({function.encoding}) has no {lost!r}.") from None
         result = source[: function.start] + raw + source[function.end :]
-        if _encoding(result) != function.encoding:
-            raise BodyError("The body would change the file's encoding.")
         problem = _difference(function, source[function.begin : function.start] + raw, wanted)
         if not problem:
             return result
@@ -461,10 +459,10 @@ def _scan(text: str) -> list[_Logical]:
         elif kind == "open_triple":
             newlines = text.count("\n", token.end())
             in_string.update(range(line + 1, line + newlines + 1))
-            close(len(text), line + newlines, False)
+            close(len(text), line + newlines - text.endswith("\n"), False)
             return found
     if start < len(text):
-        close(len(text), line, False)
+        close(len(text), line - text.endswith("\n"), False)
     return found
 
 
@@ -504,7 +502,7 @@ def _normalised(lines: Sequence[str]) -> tuple[list[str], dict[int, str]]:
     indents: dict[int, str] = {}
     for logical, (level, extra) in _placed(_scan("".join(f"{line}\n" for line in lines))):
         if logical.kind == "code":
-            indents.setdefault(level, logical.indent)
+            indents.setdefault(level, logical.indent.rpartition("\f")[2])
         for number in range(logical.first, logical.last + 1):
             if number in logical.in_string:
                 continue
@@ -625,7 +623,7 @@ def _function_text(module: _Module, place: _Place) -> FunctionText | None:
         normal[header_lines : header_lines + 1] = [normal[header_lines][: colon - dropped], first]
         header_lines += 1
     text = "".join(f"{line}\n" for line in normal)
-    def_indent = _indent(lines[0])
+    def_indent = _indent(lines[0]).rpartition("\f")[2]
     body_indent = indents.get(1, def_indent + module.unit)
     deeper = indents.get(2, "")
     unit = deeper[len(body_indent) :] if deeper.startswith(body_indent) else body_indent.removeprefix(def_indent)

@@ -1,0 +1,57 @@
+"""`repo`: a git repository made from a dict of files. `runner`: a local runner on a repository, closed afterwards."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from runners.local import LocalRunner
+from runners.runner import Limits, Runner
+
+Files = Mapping[str, str | bytes]
+MakeRepo = Callable[[Files], Path]
+MakeRunner = Callable[..., Runner]
+
+GIT = ("-c", "user.name=Tests", "-c", "user.email=tests@example.org", "-c", "commit.gpgsign=false")
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> MakeRepo:
+    """Return a function that writes files (path -> text or bytes) into a new git repository and commits them."""
+    made = 0
+
+    def make(files: Files) -> Path:
+        nonlocal made
+        made += 1
+        root = tmp_path / f"repository{made}"
+        root.mkdir()
+        for path, content in files.items():
+            target = root / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
+        for command in (["init", "--quiet", "--initial-branch=main"], ["add", "--all"]):
+            subprocess.run(["git", *GIT, *command], cwd=root, check=True)
+        commit = ["commit", "--quiet", "--no-verify", "--allow-empty", "--message=First"]
+        subprocess.run(["git", *GIT, *commit], cwd=root, check=True)
+        return root
+
+    return make
+
+
+@pytest.fixture
+def runner() -> Iterator[MakeRunner]:
+    """Return a function that opens a local runner on a repository; bare where bubblewrap does not work."""
+    opened: list[Runner] = []
+
+    def make(root: Path, limits: Limits | None = None) -> Runner:
+        limits = limits or Limits(suite_timeout_s=60, test_timeout_s=5)
+        opened.append(LocalRunner(root, limits, python=sys.executable, unsafe=True))
+        return opened[-1]
+
+    yield make
+    for one in opened:
+        one.close()
