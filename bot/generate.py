@@ -32,11 +32,17 @@ ANSWER_SHARE = 0.5  # of the context, at most, is kept free for the answer
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """One way of finding bodies. share: of the whole budget, that it may use at most."""
+    """One way of finding bodies.
+
+    share: of the whole budget, that it may use at most. edits, harvests: of a decode, whether single edits stand beside
+    the continuations, and whether bodies that pass on the way are yielded.
+    """
 
     kind: Literal["decode", "edits", "sample"]
     setting: Setting = field(default_factory=lambda: Setting(0.0))
     share: float = 1.0
+    edits: bool = True
+    harvests: bool = True
 
 
 def portfolio(
@@ -165,7 +171,8 @@ class Search:
             limits,
             emit=self._emit,
             seed=self._seed,
-            pool=pool,
+            pool=pool if arm.edits else None,
+            harvests=arm.harvests,
         ).run()
 
     def _candidate(self, found: Found, meter: Meter) -> Candidate | None:

@@ -63,7 +63,19 @@ class CountingBranch(ScriptedBranch):
 class Bench:
     """A decoder with everything around it."""
 
-    def __init__(self, model, setting, budget=None, *, tests=None, edits=False, drafts=True, seed=0, decoder=Decoder):
+    def __init__(
+        self,
+        model,
+        setting,
+        budget=None,
+        *,
+        tests=None,
+        edits=False,
+        drafts=True,
+        harvests=True,
+        seed=0,
+        decoder=Decoder,
+    ):
         self.events: list[tuple[str, dict]] = []
         self.function = find_function(SOURCE, "total", 4)
         task = Task(self.function.text, self.function.header_lines, ("assert total([1, 2, 3], 4) == 10",))
@@ -83,6 +95,7 @@ class Bench:
             seed=seed,
             pool=pool,
             drafts=drafts,
+            harvests=harvests,
         )
 
     def emit(self, event, **fields):
@@ -234,6 +247,25 @@ def test_single_edits_stand_beside_the_continuations_and_are_harvested():
     found = bench.run()
     assert "edit" in {item.origin for item in found}
     assert FIXED in {item.body for item in found}
+
+
+def test_a_continuation_is_also_tried_with_the_rest_of_the_faulty_body():
+    lines = FIXED.splitlines(keepends=True)
+    model = ScriptedModel(BODY, samples=["".join(lines[:3])])
+    bench = Bench(model, Setting(1.0, candidates=1, horizon=3))
+    assert next(bench.decoder.run()).body == FIXED
+    assert bench.decoder.text == ""
+
+
+def test_what_passes_on_the_way_can_be_left_unused():
+    bench = Bench(ScriptedModel(BODY, samples=[FIXED]), Setting(1.0, candidates=1, horizon=9), harvests=False)
+    assert bench.run() == []
+
+
+def test_the_plain_models_lines_are_told_one_by_one():
+    bench = Bench(ScriptedModel(FIXED), Setting(0.0))
+    bench.run()
+    assert [fields["text"] for fields in bench.told("line")] == FIXED.splitlines(keepends=True)
 
 
 def test_without_room_for_a_signal_the_plain_model_decides():

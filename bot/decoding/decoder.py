@@ -96,8 +96,10 @@ class Decoder:
         emit: Emit,
         seed: int = 0,
         pool: EditPool | None = None,
+        harvests: bool = True,
         drafts: bool = True,
     ) -> None:
+        """pool: edits that stand beside the continuations, if any. harvests: yield what passes before the end."""
         self.prompt, self.model, self.trials, self.setting = prompt, model, trials, setting
         self.meter, self.budget, self.emit, self.seed, self.pool = meter, budget, emit, seed, pool
         self.function = trials.function
@@ -106,7 +108,7 @@ class Decoder:
         room = model.context - len(self.head)
         self.limit = min(GROWTH * len(self.faulty) + EXTRA_TOKENS, room)
         self.signal_room = min(SIGNAL_TOKENS, room - self.limit)
-        self.drafts = drafts
+        self.harvests, self.drafts = harvests, drafts
         self.answer: list[int] = []
         self.line_start = 0  # where in the answer the line written last begins
         self.ended = False
@@ -154,7 +156,7 @@ class Decoder:
         self.line_start = start
         guided = self.setting.gamma > 0 and bool(self.signal)
         until = statements(self.function, written) + 1 if self.setting.gamma > 0 else None
-        changed, failures = 0, 0
+        changed, failures = None if guided and self.setting.gamma == 1 else 0, 0
         sources = self._draft_sources(written) if self.drafts else []
         while not self.ended and len(self.answer) < self.limit:
             draft = self._draft(sources, self.answer[start:], failures)
@@ -162,7 +164,8 @@ class Decoder:
             accepted = 0
             for place, row in enumerate(rows):
                 token = int(np.argmax(row))
-                changed += plain is not None and token != int(np.argmax(plain[place]))
+                if changed is not None and plain is not None:
+                    changed += token != int(np.argmax(plain[place]))
                 self.answer.append(token)
                 self.meter.tokens += 1
                 stop = self._at_end(token) or len(self.answer) >= self.limit
@@ -181,9 +184,12 @@ class Decoder:
         self.ended = token in self.model.end_ids or finished(self.prompt, self.text) is not None
         return self.ended
 
-    def _tell(self, written: str, changed: int) -> None:
-        text = self.text
-        self.emit("line", text=text[len(written) :] if text.startswith(written) else text, changed=changed)
+    def _tell(self, written: str, changed: int | None) -> None:
+        """Tell the lines just written; `changed` tokens are not the plain model's, None where it was not asked."""
+        text = self.text.removeprefix(written)
+        about = {} if changed is None else {"changed": changed}
+        for line in logical_lines(text) if self.setting.gamma == 0 else [text]:
+            self.emit("line", text=line, **about)
 
     def _distributions(self, draft: Sequence[int], guided: bool) -> tuple[Array, Array | None]:
         """Return what decides the next tokens along the draft, (len(draft) + 1, V), and what the plain model says.
@@ -256,10 +262,12 @@ class Decoder:
         self.continuations = self._sampled(written)
         every = [*self._edits(written), *self.continuations]
         executions = self._executed(written, every)
-        for continuation, execution in zip(every, executions, strict=True):
-            if continuation.body and execution is not None and execution.passed:
-                origin: Origin = "edit" if continuation.origin == "edit" else "guided"
-                yield Found(continuation.body, origin, str(self.setting))
+        if self.harvests:
+            for continuation, execution in zip(every, executions, strict=True):
+                if continuation.body and execution is not None and execution.passed:
+                    origin: Origin = "edit" if continuation.origin == "edit" else "guided"
+                    yield Found(continuation.body, origin, str(self.setting))
+            yield from self._harvest(self._rejoined(written), "guided")
         self._refresh(faulty + self._observations(written, every, executions))
         if self.signal != before:
             self.emit("signal", text=self.signal)
@@ -361,6 +369,21 @@ class Decoder:
         first = self.function.header_lines + 1
         observed = self.trials.observe(execution, self.function.body, first, "faulty")
         return [observed] if observed else []
+
+    def _rejoined(self, written: str) -> list[str]:
+        """Return the bodies that follow a continuation and then go on as the faulty body does after as many lines."""
+        if not self.function.body.startswith(written):
+            return []
+        faulty = logical_lines(self.function.body)
+        place = statements(self.function, written)
+        found = []
+        for continuation in self.continuations:
+            lines = logical_lines(continuation.text)[: statements(self.function, continuation.text)]
+            alike = [k + 1 for k, line in enumerate(faulty) if k >= place and lines and line == lines[-1]]
+            rest = faulty[min(alike, key=lambda k: abs(k - place - len(lines)), default=place + len(lines)) :]
+            if lines and rest and not continuation.body:
+                found.append(tidy(written + "".join(lines) + "".join(rest)))
+        return found
 
     def _observations(
         self, written: str, continuations: Sequence[Continuation], executions: Sequence[Execution | None]
