@@ -27,6 +27,7 @@ from bot.records import Budget
 
 TABLE = "tool.egcfg-fix"
 PREFIX = "EGCFG_"
+ELSEWHERE = frozenset({"EGCFG_BASE_IMAGE"})  # variables of ours that are no settings: runners/environment.py reads it
 FILE_LIMIT = 1 << 20  # bytes of pyproject.toml that are read
 
 Read = Callable[[Any], Any]
@@ -409,7 +410,7 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     known = {one.variable: one for one in declarations()}
     chosen: dict[str, Any] = {}
     for variable, given in sorted(environment.items()):
-        if not variable.startswith(PREFIX):
+        if not variable.startswith(PREFIX) or variable in ELSEWHERE:
             continue
         if variable not in known:
             raise ConfigError(
