@@ -38,9 +38,10 @@ def build_task(
 
 
 def failure_line(failure: TestFailure) -> str:
-    """Return exception and message on one line, as "AssertionError: assert 1 == 2"."""
-    lines = [line.strip().removeprefix("E ").strip() for line in failure.message.splitlines()]
-    text = " ".join(line for line in lines if line)
+    """Return exception and message, up to its first empty line, as "AssertionError: assert 1 == 2"."""
+    lines = [line.strip().removeprefix("E ").strip() for line in failure.message.strip().splitlines()]
+    end = lines.index("") if "" in lines else len(lines)
+    text = " ".join(lines[:end])
     name = failure.exception.rpartition(".")[2]
     if failure.kind == "timeout" and not name:
         name = "Timeout"

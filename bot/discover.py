@@ -23,7 +23,7 @@ _MISSING_MODULE = re.compile(r"No module named '?([\w.]+)'?")
 _MISSING_NAME = re.compile(r"cannot import name '(\w+)' from (?:partially initialized module )?'([\w.]+)'")
 _SYNTAX_PLACE = re.compile(r'File "([^"]+)", line (\d+)')
 _PLACE = re.compile(r"\(([\w./-]+\.py), line (\d+)\)")
-_MISSING_FIXTURE = re.compile(r"fixture '(\w+)' not found")
+_MISSING_FIXTURE = re.compile(r"fixture '(\w+)' not found|FixtureLookupError: \('(\w+)'")
 
 
 def discover(runner: Runner, *, tests: Sequence[str] = (), emit: Emit) -> Discovery:
@@ -152,7 +152,8 @@ def _explanation(failure: TestFailure, again: TestRun | None) -> str:
     if failure.kind == "fixture":
         missing = _MISSING_FIXTURE.search(failure.message)
         if missing:
-            return f"there is no fixture {missing[1]}. Define it in a conftest.py or install the plugin that has it."
+            name = missing[1] or missing[2]
+            return f"there is no fixture {name}. Define it in a conftest.py or install the plugin that has it."
         where = f" at {failure.frames[-1].path}:{failure.frames[-1].line}" if failure.frames else ""
         return f"its fixture fails in {failure.phase}{where} ({_short(failure)}). Repair the fixture by hand."
     if failure.kind == "timeout":
@@ -179,7 +180,10 @@ def _collection(failure: TestFailure) -> str:
         )
     if failure.exception in ("SyntaxError", "IndentationError", "TabError") or "SyntaxError" in text:
         place = _PLACE.search(text) or next(reversed(list(_SYNTAX_PLACE.finditer(text))), None)
-        where = f" at {place[1]}:{place[2]}" if place else ""
+        path = place[1] if place else ""
+        if failure.node_id.endswith("/" + path):
+            path = failure.node_id  # pytest tells the name alone
+        where = f" at {path}:{place[2]}" if place else ""
         return f"cannot be collected because of a syntax error{where}. Correct it by hand; no body can be run before."
     name_error = _MISSING_NAME.search(text)
     if name_error:

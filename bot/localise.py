@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import ast
 import math
+import posixpath
 import re
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from bot.functions import FunctionText, find_function, function_at
+from bot.context import source_of_test
+from bot.functions import FunctionText, find_function, function_at, functions_in
 from bot.records import Suspect, TestFailure
 from runners.runner import FunctionKey, TestRun
 
@@ -99,14 +101,14 @@ class _Files:
 
     def rewritable(self, key: FunctionKey) -> FunctionText | None:
         if key not in self.known:
-            source = self._source(key.path)
+            source = self.read(key.path)
             found = find_function(source, key.qualname, key.first_line) if source is not None else None
             self.known[key] = found
         return self.known[key]
 
     def at(self, path: str, line: int) -> FunctionKey | None:
         """Return the function of a frame."""
-        source = self._source(path)
+        source = self.read(path)
         if source is None:
             return None
         function = function_at(source, line)
@@ -115,7 +117,7 @@ class _Files:
     def _excluded(self, path: str) -> bool:
         return self.is_test_path(path) or not FOREIGN_FOLDERS.isdisjoint(path.split("/"))
 
-    def _source(self, path: str) -> bytes | None:
+    def read(self, path: str) -> bytes | None:
         if path not in self.contents:
             self.contents[path] = None
             if not self._excluded(path):
@@ -129,6 +131,11 @@ class _Files:
 def _rank(failures: Sequence[TestFailure], passing: Sequence[TestRun], files: _Files) -> list[_Ranked]:
     located = [_from_frames(failure, files) for failure in failures]
     executed = [failure.functions | set(frames) for failure, frames in zip(failures, located, strict=True)]
+    guessed: set[FunctionKey] = set()
+    for number, failure in enumerate(failures):
+        if not any(files.rewritable(key) for key in executed[number]):  # a hang or crash leaves no coverage
+            guessed |= _imported_by(failure, files)
+            executed[number] |= guessed
     functions = {key: text for key in frozenset().union(*executed) if (text := files.rewritable(key)) is not None}
     by_passing = {key: sum(key in run.functions for run in passing if run.passed) for key in functions}
     names = _words(failure.node_id for failure in failures)
@@ -139,7 +146,11 @@ def _rank(failures: Sequence[TestFailure], passing: Sequence[TestRun], files: _F
         ochiai = by_failing / math.sqrt(len(failures) * (by_failing + by_passing[key]))
         traceback = sum(frames.get(key, 0.0) for frames in located) / len(failures)
         score = round((ochiai + traceback) / 2, 6)
-        reason = _reason(by_failing, len(failures), by_passing[key], len(passing), [f.get(key, 0.0) for f in located])
+        verb = "named" if key in guessed else "executed"
+        reason = (
+            f"{verb} by {by_failing} of {len(failures)} failing and {by_passing[key]} of {len(passing)} passing tests"
+        )
+        reason += _place_in_traceback([frames.get(key, 0.0) for frames in located])
         evidence = (-score, by_passing[key], not _named_after(text.name, names), _is_trivial(text))
         order = (*evidence, -depths[key], text.text.count("\n"), key.path, key.first_line)
         ranked.append(_Ranked(Suspect(key, score, round(ochiai, 6), round(traceback, 6), reason), evidence, order))
@@ -166,12 +177,51 @@ def _from_frames(failure: TestFailure, files: _Files) -> dict[FunctionKey, float
     return scores
 
 
-def _reason(by_failing: int, failing: int, by_passing: int, passing: int, scores: Iterable[float]) -> str:
-    text = f"executed by {by_failing} of {failing} failing and {by_passing} of {passing} passing tests"
+def _imported_by(failure: TestFailure, files: _Files) -> set[FunctionKey]:
+    """Return the functions that the test's module imports and its text mentions: all that is known without coverage."""
+    path = failure.node_id.partition("::")[0]
+    text = source_of_test(failure.node_id, files.sources)
+    try:
+        tree, test = ast.parse(files.sources(path)), ast.parse(text)
+    except Exception:
+        return set()
+    mentioned = {n.id for n in ast.walk(test) if isinstance(n, ast.Name)}
+    mentioned |= {n.attr for n in ast.walk(test) if isinstance(n, ast.Attribute)}
+    modules: list[str] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            modules += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            modules += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    found: set[FunctionKey] = set()
+    for candidate in _paths(modules, path, files):
+        for function in functions_in(files.read(candidate) or b""):
+            owner = function.qualname.split(".")[0]
+            if function.name in mentioned or (owner in mentioned and function.name in ("__init__", "__call__")):
+                found.add(FunctionKey(candidate, function.qualname, function.first_line))
+    return found
+
+
+def _paths(modules: Iterable[str], test_path: str, files: _Files) -> list[str]:
+    """Return the files that may be these modules, and those that their packages' `__init__` import from."""
+    roots = ["", "src/", f"{test_path.rpartition('/')[0]}/", f"{test_path.rpartition('/')[0]}/../"]
+    found: dict[str, None] = {}
+    for module in modules:
+        stem = module.replace(".", "/")
+        for path in (posixpath.normpath(root + stem + end) for root in roots for end in (".py", "/__init__.py")):
+            source = files.read(path) if not path.startswith((".", "/")) else None
+            if source is None or path in found:
+                continue
+            found[path] = None
+            if path.endswith("__init__.py"):
+                names = re.findall(rb"^\s*from \.(\w+) import", source, re.MULTILINE)
+                found.update(dict.fromkeys(f"{path.removesuffix('__init__.py')}{name.decode()}.py" for name in names))
+    return list(found)
+
+
+def _place_in_traceback(scores: Iterable[float]) -> str:
     best = max(scores, default=0.0)
-    if best == 1:
-        return f"{text}; innermost frame of the traceback"
-    return f"{text}; in the traceback" if best else text
+    return "; innermost frame of the traceback" if best == 1 else "; in the traceback" if best else ""
 
 
 def _words(node_ids: Iterable[str]) -> str:
