@@ -220,8 +220,10 @@ def _limit(name: str, given: Any) -> Any:
 
 
 def budget_text(budget: Budget) -> str:
-    """Return `budget` in the form `parse_budget` reads."""
-    limits = ((f.name, getattr(budget, f.name)) for f in dataclasses.fields(Budget))
+    """Return `budget` in the form `parse_budget` reads, without the limits that have their default."""
+    limits = [(f.name, getattr(budget, f.name)) for f in dataclasses.fields(Budget)]
+    default = Budget()
+    limits = [(name, limit) for name, limit in limits if limit != getattr(default, name)] or limits[:1]
     return ",".join(f"{name}={'none' if limit is None else f'{limit:.15g}'}" for name, limit in limits)
 
 

@@ -183,14 +183,18 @@ class Terminal:
     # The result
 
     def outcome(self, out: Console, outcome: Outcome, patches: Sequence[Patch]) -> None:
-        """Print what came of a run: a table, the change, and one line that says it all."""
-        if outcome.repairs:
-            out.print(self._repairs(outcome.repairs))
+        """Print what came of a run: each group of tests, the change, and one line that says it all."""
+        for repair in outcome.repairs:
+            self._repair(repair, out)
         for patch in patches:
             out.print()
             out.print(self._diff(patch.diff, out))
-        for node_id in outcome.still_failing[:SHOWN_FAILURES]:
-            self._line(out, f"Still failing: {self._clean(node_id)}")
+        told = {failure.node_id for repair in outcome.repairs if not repair.published for failure in repair.failures}
+        surprising = [node_id for node_id in outcome.still_failing if node_id not in told]
+        if patches or outcome.repairs:
+            out.print()
+        for node_id in surprising[:SHOWN_FAILURES]:
+            self._line(out, f"Still failing with every patch applied: {self._clean(node_id)}", "red")
         self._line(out, report.headline(outcome), "bold")
         spent = outcome.spent
         self._line(out, f"{spent.seconds:.1f} s, {spent.executions} executions, {spent.tokens} tokens.", "dim")
@@ -255,18 +259,20 @@ class Terminal:
             )
         return table
 
-    def _repairs(self, repairs: Sequence[Repair]) -> Table:
-        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-        for name in ("failing test", "function", "verdict"):
-            table.add_column(name, overflow="fold")
-        for repair in repairs:
-            shown = [self._clean(failure.node_id) for failure in repair.failures[:3]]
-            more = len(repair.failures) - len(shown)
-            tests = Text("\n".join(shown + [f"and {more} more"] * bool(more)))
-            function = Text(self._clean(f"{repair.patch.qualname}\n{repair.patch.path}") if repair.patch else "-")
-            reason = Text(self._clean(repair.reason))
-            table.add_row(tests, function, self._verdict(repair.verdict) if repair.patch and repair.verdict else reason)
-        return table
+    def _repair(self, repair: Repair, out: Console) -> None:
+        """Print what became of one group of failing tests, then the tests, whole, so that they can be copied."""
+        if repair.patch is not None and repair.verdict is not None:
+            head = self._verdict(repair.verdict)
+            head.append(f"  {self._clean(repair.patch.qualname)} in {self._clean(repair.patch.path)}", "bold")
+            if not repair.published:
+                head.append("  (not in the patch)", "yellow")
+        else:
+            head = Text.assemble(("not repaired", "red"), f": {self._clean(repair.reason)}")
+        out.print(head, soft_wrap=True)
+        for failure in repair.failures[:SHOWN_FAILURES]:
+            self._line(out, f"    {self._clean(failure.node_id)}")
+        if len(repair.failures) > SHOWN_FAILURES:
+            self._line(out, f"    and {len(repair.failures) - SHOWN_FAILURES} more")
 
     def _verdict(self, verdict: Verdict) -> Text:
         reasons = self._clean("; ".join(verdict.reasons))

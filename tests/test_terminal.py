@@ -171,18 +171,33 @@ def test_the_result_is_a_table_the_change_and_one_line():
     stream = io.StringIO()
     Terminal(console(io.StringIO(), {})).outcome(console(stream, {}), outcome(repaired()), [PATCH])
     text = stream.getvalue()
-    assert "tests/test_stack.py::test_pop[empty]" in text
+    assert text.startswith("strong: 2 held-out tests pass (J4 in docker)  Stack.pop in src/stack.py\n")
+    assert "\n    tests/test_stack.py::test_pop[empty]\n" in text
     assert "-old\n+new\n" in text
     assert "Repaired the 1 failing test with 1 patch (1 strong)." in text
     assert "3.5 s, 60 executions, 120 tokens." in text
 
 
-def test_the_result_names_what_still_fails():
+def shown(*arguments):
     stream = io.StringIO()
+    Terminal(console(io.StringIO(), {})).outcome(console(stream, {}), *arguments)
+    return stream.getvalue()
+
+
+def test_the_result_names_what_still_fails_once():
     nothing = Repair((FAILURE,), (SUSPECT,), None, None, None, Spent(), "Nothing was found.")
-    Terminal(console(io.StringIO(), {})).outcome(console(stream, {}), outcome(nothing, (FAILURE.node_id,)), [])
-    assert "Nothing was found." in stream.getvalue()
-    assert "Still failing: tests/test_stack.py::test_pop[empty]" in stream.getvalue()
+    text = shown(outcome(nothing, (FAILURE.node_id,)), [])
+    assert text.startswith("not repaired: Nothing was found.\n    tests/test_stack.py::test_pop[empty]\n")
+    assert text.count(FAILURE.node_id) == 1
+    text = shown(outcome(repaired(), (FAILURE.node_id,)), [PATCH])
+    assert "Still failing with every patch applied: tests/test_stack.py::test_pop[empty]" in text
+
+
+def test_a_doubtful_patch_is_said_to_be_left_out():
+    doubtful = Verdict("suspect", ("copies a constant",), (FAILURE.node_id,))
+    candidate = Candidate(SUSPECT, "", "guided", "gamma=1", -1.0, Spent())
+    text = shown(outcome(Repair((FAILURE,), (SUSPECT,), candidate, PATCH, doubtful), (FAILURE.node_id,)), [])
+    assert text.startswith("suspect: copies a constant  Stack.pop in src/stack.py  (not in the patch)\n")
 
 
 def test_findings_list_failures_and_functions_by_group():
@@ -198,7 +213,5 @@ def test_findings_list_failures_and_functions_by_group():
 
 def test_long_node_ids_are_not_cut_in_plain_output():
     node_id = "tests/test_x.py::test_" + "very_" * 60 + "long"
-    stream = io.StringIO()
-    nothing = Repair((FAILURE,), (), None, None, None, Spent(), "")
-    Terminal(console(io.StringIO(), {})).outcome(console(stream, {}), outcome(nothing, (node_id,)), [])
-    assert f"Still failing: {node_id}\n" in stream.getvalue()
+    failing = TestFailure(node_id, "call", "failure", "", "", ())
+    assert f"    {node_id}\n" in shown(outcome(Repair((failing,), (), None, None, None, Spent(), ""), (node_id,)), [])
