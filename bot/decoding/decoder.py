@@ -27,7 +27,7 @@ from runners.runner import Execution
 TOP_P = 0.95
 LINE_TOKENS = 40  # of one line of a continuation, on average
 EDITS = 6  # edits of the faulty body's next lines that stand beside the continuations
-DRAFT_TOKENS = 24
+DRAFT_TOKENS = 8, 32  # of the first draft, and at most; drafts grow while they are accepted
 GROWTH = 2  # a body may have this many times the tokens of the faulty one ...
 EXTRA_TOKENS = 96  # ... and this many more
 MIN_SIGNAL_TOKENS = 60  # with less room than this the signal stays empty
@@ -109,6 +109,7 @@ class Decoder:
         self.limit = min(GROWTH * len(self.faulty) + EXTRA_TOKENS, room)
         self.signal_room = min(SIGNAL_TOKENS, room - self.limit)
         self.harvests, self.drafts = harvests, drafts
+        self.draft_length = DRAFT_TOKENS[0]
         self.answer: list[int] = []
         self.line_start = 0  # where in the answer the line written last begins
         self.ended = False
@@ -176,6 +177,8 @@ class Decoder:
                     break
                 accepted += 1
             failures = 0 if accepted else failures + 1
+            if draft:
+                self.draft_length = min(DRAFT_TOKENS[1], 2 * len(draft)) if accepted > len(draft) else max(4, accepted)
             if until is None and self._exhausted():
                 break
         self._tell(written, changed)
@@ -242,7 +245,7 @@ class Decoder:
 
     def _clipped(self, ids: Sequence[int]) -> list[int]:
         """Return the draft as far as it may be checked at once: under guidance, to its first newline."""
-        most = min(DRAFT_TOKENS, self.limit - len(self.answer) - 1)
+        most = min(self.draft_length, self.limit - len(self.answer) - 1)
         draft = list(ids[: max(0, most)])
         if self.setting.gamma > 0:
             for place, token in enumerate(draft):
