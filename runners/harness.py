@@ -21,6 +21,7 @@ import decimal
 import enum
 import fractions
 import gc
+import importlib
 import importlib.machinery
 import importlib.metadata
 import importlib.util
@@ -429,13 +430,13 @@ class _Yields(ast.NodeTransformer):
                 setattr(node, field, self.visit(value))
         return node
 
-    def visit_Lambda(self, node):  # noqa: N802
+    def visit_Lambda(self, node):
         return node
 
     def visit_match_case(self, node):
         return node
 
-    def visit_Yield(self, node):  # noqa: N802
+    def visit_Yield(self, node):
         value = ast.Constant(None) if node.value is None else self.visit(node.value)
         node.value = _probe("y", node.lineno, ast.Constant(node.lineno), value)
         return node
@@ -694,7 +695,7 @@ def make_reporter(pytest, emit, places, wanted=None, canaries=(), coverage=None,
             return {"k": "collect_error", "n": node, "e": kind, "m": message[-MESSAGE_CHARS:], "f": frames}
 
         @pytest.hookimpl(trylast=True)
-        def pytest_collection_modifyitems(self, session, config, items):
+        def pytest_collection_modifyitems(self, session, items):
             if self.wanted is not None:
                 order = {node: place for place, node in enumerate(self.wanted)}
                 kept = [item for item in items if item.nodeid in order]
@@ -752,13 +753,19 @@ def make_reporter(pytest, emit, places, wanted=None, canaries=(), coverage=None,
                 frame["out"] = self.captured
             emit(frame)
 
-        def pytest_internalerror(self, excrepr, excinfo):
+        @pytest.hookimpl(trylast=True)
+        def pytest_sessionfinish(self, exitstatus):
+            if on_test is None:  # what pytest still prints afterwards can cost a second, and nobody reads it
+                sys.stdout.flush()
+                emit({"k": "done", "status": int(exitstatus)})
+
+        def pytest_internalerror(self, excinfo):
             emit({"k": "internal", "m": _exception_text(excinfo)})
 
     return Reporter()
 
 
-def _short_failure(excinfo, style=None):
+def _short_failure(excinfo, **_style):
     """Stand in for pytest's long text of a failure, which costs more than most tests."""
     return _exception_text(excinfo)
 
@@ -886,7 +893,7 @@ class Variants:
             node.body.append(_dead(ast.Expr(names), node.body[-1]))
             ast.fix_missing_locations(tree)
             codes = self.codes(compile(tree, self.file, "exec", flags=self.flags, dont_inherit=True))
-        for old, new in zip(self.original, codes):
+        for old, new in zip(self.original, codes):  # noqa: B905 (not in Python 3.9)
             if old.co_freevars != new.co_freevars or (old.co_flags ^ new.co_flags) & 0x2A0:
                 raise LookupError("the variant closes over other variables or is of another kind")
         for function, place in functions:
@@ -942,8 +949,8 @@ for _name in __import__("__future__").all_feature_names:
     _FUTURE |= getattr(__import__("__future__"), _name).compiler_flag
 _FUTURE &= ~0x10  # CO_NESTED, which every inner function has
 _SWAPPABLE_DECORATORS = frozenset(
-    ("staticmethod", "classmethod", "property", "setter", "deleter", "getter", "lru_cache", "cache", "cached_property")
-    + ("contextmanager", "asynccontextmanager", "abstractmethod", "override", "final", "wraps")
+    "staticmethod classmethod property setter deleter getter lru_cache cache cached_property contextmanager "
+    "asynccontextmanager abstractmethod override final wraps".split()
 )
 
 
@@ -1197,7 +1204,8 @@ class Zygote:
             def pytest_runtestloop(self, session):
                 if zygote.role == "swap":
                     zygote.serve_swaps(session)
-                return None
+                elif session.items:
+                    zygote.run_items(session.items)
 
         self.reporter = make_reporter(pytest, self._emit, self.places, wanted=self.nodes, on_test=self._on_test)
         status = pytest.main(arguments, plugins=[self.reporter, Hooks()])
@@ -1247,6 +1255,9 @@ class Zygote:
                 self.next_channel.close()
                 self.keep = _children()
                 continue
+            if request["op"] == "load":
+                self._load(request["modules"])
+                continue
             if self.execute(request, self._import_variant):
                 return
         _exit(0)
@@ -1258,14 +1269,34 @@ class Zygote:
         self.items = {item.nodeid: item for item in session.items}
         self.functions = self.variants.functions()
         why = self.refuses()
-        _send(self.channel, {"ok": not why, "why": why})
+        _send(self.channel, {"ok": not why, "why": why, "modules": self._foreign()})
         self._settle()
         for request in _requests(self.channel):
             if self.execute(request, self._swap_variant):
-                self._run_items([self.items[node] for node in self.pending if node in self.items])
+                self.run_items([self.items[node] for node in self.pending if node in self.items])
         _exit(0)
 
+    def _foreign(self):
+        """Return the modules that collection imported and that are not the repository's, in order of import."""
+        found = []
+        for name, module in list(sys.modules.items()):
+            file = getattr(module, "__file__", None)
+            spec = getattr(module, "__spec__", None)
+            if name not in self.before and isinstance(file, str) and getattr(spec, "name", None) == name:
+                if not self.places.relative(file) and type(spec.loader).__module__.startswith("_frozen_importlib"):
+                    found.append(name)
+        return found
+
+    def _load(self, modules):
+        """Import them here once instead of in every child: neither tests nor variants can have changed them."""
+        for name in modules:
+            with contextlib.suppress(Exception):
+                importlib.import_module(name)
+        gc.collect()
+        gc.freeze()
+
     def _settle(self):
+        self.before = set(sys.modules)
         self.keep = _children()
         self.files = set(os.listdir(self.tmp)) if self.tmp else set()
         _prctl(PR_SET_CHILD_SUBREAPER, 1)
@@ -1411,7 +1442,7 @@ class Zygote:
     def _swap_variant(self, source, trace, sentinel):
         self.variants.swap(self.functions, source, trace, sentinel)
 
-    def _run_items(self, items):
+    def run_items(self, items):
         for place, item in enumerate(items):
             following = items[place + 1] if place + 1 < len(items) else None
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
@@ -1521,10 +1552,6 @@ class Server:
             count = len(archive.getnames())
         self._reply({"k": "files", "count": count})
 
-    def do_look(self, request):
-        """Say how many entries the repository's folder has: an empty one means a failed mount."""
-        self._reply({"k": "look", "count": len(os.listdir(self.root))})
-
     def do_suite(self, request):
         """Run pytest once in a child and pass on what it says."""
         output = os.path.join(self.tmp or "/tmp", ".egcfg-output-%d" % os.getpid())
@@ -1576,6 +1603,9 @@ class Server:
         if request.get("swap") and answer["import"] and answer["import"].get("ok"):
             self.channels["import"].send({"op": "collect"})
             answer["swap"] = self.channels["swap"].receive(request["timeout"])
+            modules = (answer["swap"] or {}).pop("modules", None)
+            if isinstance(modules, list):
+                self.channels["import"].send({"op": "load", "modules": [str(name) for name in modules]})
         self._reply(answer)
 
     def _zygote(self, request, channel, next_channel, close):
@@ -1654,13 +1684,12 @@ def _run_suite(root, request, descriptor):
         places = Places(root)
         nodes = request["nodes"]
         files = [] if nodes is None else _files_of(nodes, root)
-        tape, on_test, recorder = Tape(), None, None
-        _install_builtins(tape, recorder)
+        _install_builtins(Tape(), None)
         import pytest
 
         coverage = Coverage(places, emit) if request.get("coverage") else None
         plugin = make_reporter(
-            pytest, emit, places, nodes, request.get("canaries", ()), coverage, on_test, request["output"]
+            pytest, emit, places, nodes, request.get("canaries", ()), coverage, output=request["output"]
         )
         if nodes is not None and not files:
             emit({"k": "done", "status": 5})

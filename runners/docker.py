@@ -1,0 +1,309 @@
+"""The harness in a container (docker SDK): no network, no root, capped memory, time and processes.
+
+The harness is process 1 and talks over the container's own stdin and stdout. Files come as a tar on that channel
+(cold) or as a read-only mount of a copy that only the host writes (warm). What the engine really granted is checked.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import docker
+from docker.errors import APIError, BuildError, DockerException, ImageNotFound
+from docker.types import LogConfig, Mount, Ulimit
+
+from runners import environment
+from runners.cold import run_suite
+from runners.runner import DockerUnavailable, Limits, RunnerError, SandboxLost, Session, SuiteRequest, SuiteRun, Target
+from runners.warm import WarmSession
+from runners.wire import INTERPRETER_FLAGS, Channel, Hello, SocketStream
+from runners.workspace import Workspace
+
+_INSIDE = "/repo"
+_USER = 10001
+_LABEL, _OWNER = "egcfg-fix.sandbox", "egcfg-fix.owner"
+_START = (
+    'p=$(command -v python || command -v python3) || { echo "no python in this image" >&2; exit 127; }; exec "$p" "$@"'
+)
+_HINT = "Start Docker (see `docker version`), or use --runner local with bubblewrap."
+
+
+class DockerRunner:
+    """Runs tests in containers of one image."""
+
+    kind = "docker"
+    isolated = True
+
+    def __init__(
+        self, root: Path, limits: Limits, image: str | None = None, base: str | None = None, timeout_s: float = 60.0
+    ) -> None:
+        """Find or build the image and make the copy.
+
+        image: used as it is; else one is built on `base` with the repository's dependencies.
+        Raises DockerUnavailable when no engine answers or it cannot provide the image.
+        """
+        self.notes: list[str] = []
+        self._limits, self._root = limits, Path(root).resolve()
+        self._client = _connect(timeout_s)
+        self._containers: set[str] = set()
+        try:
+            with _explained("The engine does not answer"):
+                sweep(self._client)
+            self._workspace = Workspace(self._root)
+        except BaseException:
+            self._client.close()
+            raise
+        try:
+            self.image = (
+                _named_image(self._client, image) if image else build(self._client, self._workspace.snapshot, base)
+            )
+        except BaseException:
+            self.close()
+            raise
+
+    def run_suite(self, request: SuiteRequest) -> SuiteRun:
+        """Run tests in a fresh container on a fresh copy of the repository."""
+        return run_suite(self._start, self._workspace, self._limits, request)
+
+    def open_session(self, target: Target, node_ids: Sequence[str]) -> Session:
+        """Start a warm container in which variants of `target` meet the tests `node_ids`."""
+        return WarmSession(self._start, self._workspace, self._limits, target, node_ids)
+
+    def close(self) -> None:
+        """Remove containers and copies."""
+        for name in list(self._containers):
+            self._remove(name)
+        self._workspace.close()
+        self._client.close()
+
+    def __enter__(self) -> DockerRunner:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _start(self, overlay: Path | None) -> DockerSandbox:
+        with _explained("The engine did not start the sandbox"):
+            made = self._client.api.create_container(
+                self.image,
+                entrypoint=["/bin/sh", "-c", _START, "sh"],
+                command=list(INTERPRETER_FLAGS),
+                stdin_open=True,
+                user=f"{_USER}:{_USER}",
+                working_dir="/",
+                environment=_environment(warm=overlay is not None),
+                labels={_LABEL: "1", _OWNER: _owner()},
+                host_config=self._host_config(overlay),
+                network_disabled=True,
+                hostname="sandbox",
+            )
+        name = str(made["Id"])
+        self._containers.add(name)
+        try:
+            with _explained("The engine did not start the sandbox"):
+                wire = self._client.api.attach_socket(name, params={"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1})
+                self._client.api.start(name)
+            sandbox = DockerSandbox(self, name, wire)
+        except BaseException:
+            self._remove(name)
+            raise
+        complaint = _weakness(sandbox.hello)
+        if complaint:
+            sandbox.close()
+            raise DockerUnavailable(f"The engine does not isolate containers: {complaint}.", hint=_HINT)
+        return sandbox
+
+    def _host_config(self, overlay: Path | None) -> Any:
+        limits = self._limits
+        room = f"rw,exec,nosuid,nodev,size={limits.memory_mib}m,mode=1777"
+        tmpfs = {"/tmp": room}
+        mounts = []
+        if overlay is None:
+            tmpfs[_INSIDE] = room
+        else:
+            mounts.append(Mount(_INSIDE, str(overlay), type="bind", read_only=True))
+        return self._client.api.create_host_config(
+            network_mode="none",
+            read_only=True,
+            cap_drop=["ALL"],
+            security_opt=["no-new-privileges:true"],
+            pids_limit=limits.processes,
+            mem_limit=f"{limits.memory_mib}m",
+            memswap_limit=f"{limits.memory_mib}m",
+            nano_cpus=int(limits.cpus * 1e9),
+            ipc_mode="private",
+            shm_size="16m",
+            tmpfs=tmpfs,
+            mounts=mounts,
+            ulimits=[Ulimit(name="nofile", soft=1024, hard=1024), Ulimit(name="core", soft=0, hard=0)],
+            log_config=LogConfig(type="none"),
+        )
+
+    def _remove(self, name: str) -> None:
+        self._containers.discard(name)
+        with suppress(DockerException, OSError):
+            self._client.api.remove_container(name, force=True, v=True)
+
+    def _last_words(self, name: str) -> str:
+        try:
+            state = self._client.api.inspect_container(name)["State"]
+        except (DockerException, OSError, KeyError):
+            return "the engine no longer knows it"
+        if state.get("OOMKilled"):
+            return f"it ran out of memory ({self._limits.memory_mib} MiB)"
+        return "" if state.get("Running") else f"its exit status was {state.get('ExitCode')}"
+
+
+class DockerSandbox:
+    """One container with the harness in it."""
+
+    def __init__(self, runner: DockerRunner, name: str, wire: Any) -> None:
+        self.root = _INSIDE
+        connection: socket.socket = getattr(wire, "_sock", wire)
+        self._wire = wire
+        stream = SocketStream(connection, lambda: runner._last_words(name), lambda: runner._remove(name))
+        self.channel = Channel(stream)
+        try:
+            self.hello: Hello = self.channel.boot(root=_INSIDE, tmp="/tmp", was="")
+        except SandboxLost:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Kill and remove the container."""
+        self.channel.close()
+        with suppress(OSError):
+            self._wire.close()
+
+
+def build(client: Any, root: Path, base: str | None = None) -> str:
+    """Return the image with the repository's dependencies; built once, found again by its name."""
+    base = environment.base_image(base)
+    wanted = environment.requirements(root)
+    with _explained("The engine does not answer"):
+        try:
+            base_id = client.images.get(base).id
+        except ImageNotFound:
+            base_id = ""
+        tag = environment.tag(base, base_id, wanted)
+        if _known(client, tag):
+            return tag
+    try:
+        client.images.build(
+            fileobj=io.BytesIO(environment.context(wanted)),
+            custom_context=True,
+            tag=tag,
+            buildargs=environment.build_arguments(base),
+            labels={_LABEL: "image"},
+            rm=True,
+            forcerm=True,
+        )
+    except BuildError as error:
+        log = "".join(str(part.get("stream", "")) for part in error.build_log if isinstance(part, dict))
+        tail = " ".join(log.split())[-400:]
+        raise DockerUnavailable(
+            f"The image for the tests could not be built: {error.msg} {tail}".strip(),
+            hint="Correct the repository's dependency files, or name an image that has them with --image.",
+        ) from error
+    except (DockerException, OSError) as error:
+        raise DockerUnavailable(
+            f"The image for the tests could not be built on {base}: {_short(error)}",
+            hint=f"Pull {base}, set EGCFG_BASE_IMAGE to an image that is here, or name one with --image.",
+        ) from error
+    return tag
+
+
+def sweep(client: Any) -> None:
+    """Remove containers whose owner, a process of this machine, is gone."""
+    for container in client.api.containers(all=True, filters={"label": _LABEL}):
+        host, _, process = container.get("Labels", {}).get(_OWNER, "").partition("/")
+        if host == socket.gethostname() and not _alive(process):
+            with suppress(DockerException):
+                client.api.remove_container(container["Id"], force=True, v=True)
+
+
+def _owner() -> str:
+    return f"{socket.gethostname()}/{os.getpid()}-{_started(os.getpid())}"
+
+
+def _alive(process: str) -> bool:
+    pid, _, started = process.partition("-")
+    return pid.isdigit() and bool(started) and _started(int(pid)) == started
+
+
+def _started(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""
+
+
+def _connect(timeout_s: float) -> Any:
+    with _explained("No Docker Engine answers"):
+        client = docker.from_env(timeout=int(timeout_s))
+        client.ping()
+    return client
+
+
+def _named_image(client: Any, image: str) -> str:
+    with _explained(f"The image {image} cannot be had"):
+        if not _known(client, image):
+            client.images.pull(image)
+    return image
+
+
+def _known(client: Any, tag: str) -> bool:
+    try:
+        client.images.get(tag)
+    except ImageNotFound:
+        return False
+    return True
+
+
+@contextmanager
+def _explained(what: str) -> Iterator[None]:
+    try:
+        yield
+    except RunnerError:
+        raise
+    except (DockerException, OSError) as error:
+        raise DockerUnavailable(f"{what}: {_short(error)}", hint=_HINT) from error
+
+
+def _short(error: BaseException) -> str:
+    said = error.explanation if isinstance(error, APIError) and error.explanation else str(error)
+    return " ".join(str(said).split())[:300]
+
+
+def _environment(*, warm: bool) -> dict[str, str]:
+    fixed = {
+        "HOME": "/tmp",
+        "LANG": "C.UTF-8",
+        "USER": "sandbox",
+        "LOGNAME": "sandbox",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "OMP_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+    }
+    return fixed | ({"PYTHONHASHSEED": "0"} if warm else {})
+
+
+def _weakness(hello: Hello) -> str:
+    """Say what the engine did not grant; "" when the container is as asked for."""
+    status = hello.status
+    if hello.uid == 0:
+        return "the tests would run as root"
+    if int(status.get("CapEff") or "1", 16) or int(status.get("CapBnd") or "1", 16):
+        return "capabilities were not dropped"
+    if status.get("NoNewPrivs") != "1":
+        return "new privileges are not ruled out"
+    if any(name.startswith(("eth", "en", "wl", "tap")) for name in hello.interfaces):
+        return "there is a network"
+    return ""
