@@ -237,7 +237,7 @@ def test_an_async_method_has_edits() -> None:
         "return f'{a!r:>{b}} {items[0]}' 'x' \"y\"",
         "return (lambda *x, **y: (x, y))(*items, **text)",
         "match a:\n        case [1, x] if x > 2: return x\n        case {'k': 1}: return 2\n        case _: return 3",
-        "try:\n        return items[a]\n    except (KeyError, IndexError) as e:\n        raise\n    finally:\n        b()",
+        "try:\n        return items[a]\n    except (KeyError, OSError) as e:\n        raise\n    finally:\n        b()",
         "with a as x, b as y:\n        del x[0], y\n        assert text, 'no'\n    return {**a, 'é': (yield)}",
         "x: int = 1; y = (z := a); return x if y else not -z @ b",
         "global g; g, *h = items[1:2, ..., ::3]; return a < b <= 3 in h",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import threading
@@ -19,10 +20,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
+from bot.decoding.decoder import Decoder
 from bot.decoding.guidance import guide
+from bot.decoding.prompt import Task, instruct_prompt
+from bot.decoding.trials import Meter, Trials
 from bot.errors import ModelError
+from bot.functions import functions_in
 from bot.models.endpoint import KEY, LOGPROBS, EndpointModel, connect
 from bot.models.language_model import DraftBranch
+from bot.records import Budget, Setting
+from tests.fakes import InProcessSession
 
 PROMPT = "def total(values):\n    result = 0\n"
 END = "<|endoftext|>"
@@ -78,6 +85,7 @@ class Behaviour:
     form: str = "completions"  # of log-probabilities: "completions", "chat" or "none"
     echo: bool = True
     batches: bool = True
+    lists: bool = False  # several prompts give a list of answers
     most_logprobs: int = 20
     context: int = 512
     zero_tokens: bool = True  # max_tokens may be 0
@@ -122,7 +130,7 @@ class Handler(BaseHTTPRequestHandler):
         except Refused as error:
             self.reply(400, {"error": {"message": str(error)}})
 
-    def reply(self, status: int, data: dict[str, Any]) -> None:
+    def reply(self, status: int, data: Any) -> None:
         payload = json.dumps(data).encode()
         self.send_response(status)
         for name, value in {**self.behaviour.headers, "content-length": str(len(payload))}.items():
@@ -130,7 +138,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(payload)
 
-    def completions(self, body: dict[str, Any]) -> dict[str, Any]:
+    def completions(self, body: dict[str, Any]) -> Any:
         behaviour = self.behaviour
         prompts = body["prompt"] if isinstance(body["prompt"], list) else [body["prompt"]]
         if len(prompts) > 1 and not behaviour.batches:
@@ -140,6 +148,8 @@ class Handler(BaseHTTPRequestHandler):
         if body["max_tokens"] == 0 and not behaviour.zero_tokens:
             raise Refused("max_tokens must be at least 1")
         choices = [self.choice(index, prompt, body) for index, prompt in enumerate(prompts)]
+        if behaviour.lists and len(prompts) > 1:
+            return [{"choices": [{**choice, "index": 0}]} for choice in choices]
         return {"choices": choices[::-1], "usage": {"prompt_tokens": 7, "completion_tokens": 2}}
 
     def choice(self, index: int, prompt: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -227,14 +237,13 @@ def connected(tiny: TinyModel, behaviour: Behaviour | None = None) -> Iterator[E
 
 FORMS = [
     Behaviour(),
-    Behaviour(form="chat"),
+    Behaviour(form="chat", lists=True, echo=False),
     Behaviour(batches=False),
-    Behaviour(echo=False),
     Behaviour(start_token=True),
 ]
 
 
-@pytest.fixture(params=FORMS, ids=["vllm", "chat form", "one prompt a request", "no echo", "start token"])
+@pytest.fixture(params=FORMS, ids=["vllm", "llama.cpp", "one prompt a request", "start token"])
 def model(request: pytest.FixtureRequest, tiny: TinyModel) -> Iterator[EndpointModel]:
     with connected(tiny, request.param) as model:
         yield model
@@ -524,7 +533,7 @@ def test_a_url_that_cannot_be_used_is_an_error(tiny: TinyModel, change: Any, mes
 
 def test_a_server_whose_answers_mean_nothing_is_an_error(tiny: TinyModel) -> None:
     class Nonsense(Handler):
-        def completions(self, body: dict[str, Any]) -> dict[str, Any]:
+        def completions(self, body: dict[str, Any]) -> Any:
             return {"choices": [{"text": None}]}
 
     Nonsense.tiny, Nonsense.behaviour = tiny, Behaviour()
@@ -537,3 +546,28 @@ def test_a_server_whose_answers_mean_nothing_is_an_error(tiny: TinyModel) -> Non
         finally:
             server.shutdown()
             thread.join()
+
+
+def test_the_decoder_writes_the_same_body_with_and_without_drafts(tiny: TinyModel) -> None:
+    source = b"def total(values):\n    result = 0\n    return result\n"
+    function = functions_in(source)[0]
+    bodies = []
+    for drafts in (True, False):
+        with connected(tiny, Behaviour(context=4096)) as model:
+            session = InProcessSession("total", {"t::sum": lambda names: names["total"]([1]) == 1})
+            trials = Trials(function, source, session, lambda event, **fields: None)
+            meter = Meter(model, trials, itertools.count().__next__)
+            decoder = Decoder(
+                instruct_prompt(Task(function.text, function.header_lines, ("assert total([1]) == 1",))),
+                model,
+                trials,
+                Setting(gamma=1.5, candidates=1, horizon=1),
+                meter,
+                Budget(None, 12, None, None),
+                emit=lambda event, **fields: None,
+                drafts=drafts,
+            )
+            list(decoder.run())
+            bodies.append(decoder.text)
+    assert bodies[0] == bodies[1]
+    assert bodies[0]

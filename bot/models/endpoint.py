@@ -137,8 +137,7 @@ class _Server:
         choices = data.get("choices")
         if not isinstance(choices, list) or len(choices) != len(prompts):
             raise _Refusal(reply.status_code, f"{len(prompts)} prompts gave another number of answers")
-        ordered = sorted(choices, key=lambda choice: choice.get("index", 0) if isinstance(choice, dict) else 0)
-        answers = [_answer(choice, self.place) for choice in ordered]
+        answers = [_answer(choice, self.place) for choice in sorted(choices, key=_index)]
         self._count(data.get("usage"), prompts, answers)
         return answers
 
@@ -220,12 +219,21 @@ def _json(reply: httpx.Response, place: str) -> dict[str, Any]:
         data = reply.json()
     except ValueError:
         data = None
+    if isinstance(data, list):  # llama.cpp: one answer for each prompt of a list
+        lists = [part.get("choices") for part in data if isinstance(part, dict)]
+        firsts = [choices[0] for choices in lists if isinstance(choices, list) and choices]
+        data = {"choices": [{**one, "index": number} for number, one in enumerate(firsts) if isinstance(one, dict)]}
     if reply.status_code != 200 or not isinstance(data, dict):
         raise ModelError(
             f"{place} does not answer like an OpenAI-compatible server ({reply.status_code}).",
             hint="The URL should end in /v1.",
         )
     return data
+
+
+def _index(choice: Any) -> int:
+    found = choice.get("index") if isinstance(choice, dict) else 0
+    return found if isinstance(found, int) else 0
 
 
 def _retry_after(reply: httpx.Response) -> float:
@@ -240,7 +248,7 @@ def _whole(value: Any) -> int | None:
 
 
 def _answer(choice: Any, place: str) -> _Answer:
-    """Read one choice, with log-probabilities in the completions' form or in the chat's."""
+    """Read one choice, untrusted: with log-probabilities in the form of completions or of chats."""
     if not isinstance(choice, dict) or not isinstance(choice.get("text"), str):
         raise ModelError(f"{place} sent an answer without text.", hint="Is it a completions endpoint?")
     told = choice.get("logprobs")
@@ -356,13 +364,14 @@ class EndpointModel:
 
         The cut may be another one once more of the server's tokens are known; the text is always the same.
         """
-        ids = []
+        return [self._id(piece) for piece in self._pieces(text)]
+
+    def _pieces(self, text: str) -> Iterator[str]:
         place = 0
         while place < len(text):
             piece = self._piece(text, place)
-            ids.append(self._id(piece))
+            yield piece
             place += len(piece)
-        return ids
 
     def _piece(self, text: str, place: int) -> str:
         """Return what the server would probably take for the next token."""
@@ -487,7 +496,7 @@ class EndpointModel:
         tokens = [token for token in tokens if token]
         if "".join(tokens) == answer.text:
             return tokens
-        return [self._strings[token] for token in self.encode(answer.text)]
+        return list(self._pieces(answer.text))
 
     # scoring
 
@@ -515,8 +524,10 @@ class EndpointModel:
         if starts:  # the server is asked for all at once; the rows then come from memory, one draft at a time
             self._prefetch([text for texts in starts.values() for text in texts])
         for number, texts in starts.items():
+            ids = np.asarray(drafts[number])
             rows = self.distributions(texts)
-            scores[number] = rows[np.arange(len(texts)), np.asarray(drafts[number])]
+            listed = rows[np.arange(len(ids)), np.minimum(ids, self._slots - 1)]
+            scores[number] = np.where(ids < self._slots, listed, rows.min(axis=1))
         return scores
 
     def _prefetch(self, texts: Sequence[str]) -> None:
