@@ -472,3 +472,52 @@ def test_without_a_command_the_help_is_shown_and_the_exit_code_is_2():
     result = command()
     assert result.returncode == 2
     assert "repair" in result.stderr
+
+
+# The real pipeline
+
+
+@pytest.fixture
+def faulty(repo):
+    tests = "from src.a import f\n\n\ndef test_f():\n    assert f(1) == 2\n\n\ndef test_g():\n    assert f(5) == 6\n"
+    return repo({"src/__init__.py": "", "src/a.py": BEFORE, "tests/test_a.py": tests, "conftest.py": ""})
+
+
+REAL = ("--runner", "local", "--unsafe-local", "--python", sys.executable)
+
+
+def test_find_finds_the_failing_tests_and_the_function_to_blame(faulty, capfd):
+    code = main(["find", str(faulty), *REAL, "--json"])
+    out, _ = capfd.readouterr()
+    document = json.loads(out)
+    assert code == 1
+    assert [failure["node_id"] for failure in document["discovery"]["failures"]] == [
+        "tests/test_a.py::test_f",
+        "tests/test_a.py::test_g",
+    ]
+    assert document["groups"][0]["suspects"][0]["key"]["qualname"] == "f"
+    assert git(faulty, "status", "--porcelain") == ""
+
+
+def test_find_tells_a_syntax_error_from_a_failing_test(repo, capfd):
+    root = repo({"src.py": "def f(:\n", "test_a.py": "import src\n\n\ndef test_f():\n    pass\n"})
+    assert main(["find", str(root), *REAL]) == 1
+    out, _ = capfd.readouterr()
+    assert "test_a.py" in out
+    assert "(collection)" in out
+    assert "none of them repairable" in out
+
+
+def test_a_folder_without_tests_exits_with_2(repo, capfd):
+    assert main(["find", str(repo({"src.py": "x = 1\n"})), *REAL]) == 2
+    assert "No tests were collected" in capfd.readouterr().err
+
+
+@pytest.mark.model
+def test_repair_repairs_and_applies(faulty, capfd):
+    assert main(["repair", str(faulty), *REAL, "--apply", "--budget", "60s"]) == 0
+    assert git(faulty, "status", "--porcelain") == "M src/a.py"
+    done = subprocess.run([sys.executable, "-m", "pytest", "-q"], cwd=faulty, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    (patch,) = (faulty / ".egcfg-fix/runs").glob("*/fix.patch")
+    subprocess.run(["git", "apply", "--reverse", "--check", str(patch)], cwd=faulty, check=True)
