@@ -1,0 +1,136 @@
+"""Encoded samples on disk, and the stream of batches made of them.
+
+A shard is one .npz file: `ids` (uint16) and `weights` (uint8, units of 0.05), all samples end to end, and `ends`
+(int64). Shards are found again at every refill, so that a generator may add some while training runs. Samples of
+like length share a batch; nothing is packed, so each starts at position 0 as it does at inference.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from training.samples import WEIGHT_UNIT, Encoded
+
+LENGTHS = (96, 128, 160, 192, 224, 256, 320, 400)  # padded lengths; one compiled graph each
+LOSS_SHARE = 0.45  # at most this share of a batch's positions carries loss
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """ids: (B, T) int64. places, targets (int64), weights (float32): (K,), K fixed by B*T; places index B*T."""
+
+    ids: Tensor
+    places: Tensor
+    targets: Tensor
+    weights: Tensor
+
+
+def write_shard(samples: Sequence[Encoded], path: Path) -> None:
+    """Write a shard; it appears under its name only when complete."""
+    partial = path.with_suffix(".partial.npz")
+    ends = np.cumsum([len(s.ids) for s in samples])
+    ids = np.concatenate([s.ids for s in samples])
+    np.savez(partial, ids=ids, weights=np.concatenate([s.weights for s in samples]), ends=ends)
+    partial.rename(path)
+
+
+def read_shard(path: Path) -> list[Encoded]:
+    with np.load(path) as data:
+        ids, weights, ends = data["ids"], data["weights"], data["ends"]
+    starts = [0, *ends[:-1]]
+    return [Encoded(ids[a:b], weights[a:b]) for a, b in zip(starts, ends, strict=True)]
+
+
+def padded_length(length: int) -> int | None:
+    return next((size for size in LENGTHS if length <= size), None)
+
+
+class Pool:
+    """Samples of one stage: a folder of shards, handed out in random order, epoch after epoch."""
+
+    def __init__(self, folder: Path, seed: int) -> None:
+        self.folder = folder
+        self.rng = random.Random(seed)
+        self.read: set[Path] = set()
+        self.samples: list[Encoded] = []
+        self.order: list[int] = []
+        self.epochs = 0
+
+    def refresh(self) -> None:
+        """Read shards that are new; their samples join the current epoch."""
+        for path in sorted(self.folder.glob("*.npz")):
+            if path not in self.read and ".partial" not in path.name:
+                self.read.add(path)
+                first = len(self.samples)
+                self.samples += [s for s in read_shard(path) if padded_length(len(s.ids))]
+                self.order += range(first, len(self.samples))
+                self.rng.shuffle(self.order)
+
+    def take(self, count: int) -> list[Encoded]:
+        """Return `count` samples; raises LookupError while the folder is empty."""
+        taken: list[Encoded] = []
+        while len(taken) < count:
+            if not self.order:
+                self.refresh()
+                if not self.samples:
+                    raise LookupError(f"no shards in {self.folder.name}")
+                if not self.order:
+                    self.epochs += 1
+                    self.order = list(range(len(self.samples)))
+                    self.rng.shuffle(self.order)
+            taken.append(self.samples[self.order.pop()])
+        return taken
+
+
+def collate(samples: Sequence[Encoded], length: int, pad: int = 0) -> Batch:
+    """Return one batch; positions beyond the loss share are dropped lightest first."""
+    ids = np.full((len(samples), length), pad, dtype=np.int64)
+    weights = np.zeros((len(samples), length), dtype=np.float32)
+    for row, sample in enumerate(samples):
+        ids[row, : len(sample.ids)] = sample.ids
+        weights[row, : len(sample.ids) - 1] = sample.weights[1:] * WEIGHT_UNIT
+    targets = np.roll(ids, -1, axis=1).reshape(-1)
+    flat = weights.reshape(-1)
+    room = int(flat.size * LOSS_SHARE)
+    places = np.argsort(-flat, kind="stable")[:room]
+    return Batch(*(torch.from_numpy(np.ascontiguousarray(a)) for a in (ids, places, targets[places], flat[places])))
+
+
+def batches(samples: Iterable[Encoded], tokens: int, rng: random.Random) -> Iterator[Batch]:
+    """Yield batches of about `tokens` padded positions each, of samples of like length, in random order."""
+    by_length: dict[int, list[Encoded]] = {}
+    for sample in samples:
+        size = padded_length(len(sample.ids))
+        if size is not None:
+            by_length.setdefault(size, []).append(sample)
+    made: list[tuple[int, list[Encoded]]] = []
+    for size, group in by_length.items():
+        rows = max(1, tokens // size)
+        made += [(size, group[i : i + rows]) for i in range(0, len(group) - rows + 1, rows)]
+    rng.shuffle(made)
+    for size, group in made:
+        yield collate(group, size)
+
+
+def mixture(pools: Sequence[tuple[Pool, float]], count: int, rng: random.Random) -> list[Encoded]:
+    """Return `count` samples drawn from pools by their shares; a pool that is still empty gives its share to others."""
+    drawn: list[Encoded] = []
+    shares: list[tuple[float, Pool]] = []
+    for pool, share in pools:
+        pool.refresh()
+        if share > 0 and pool.samples:
+            shares.append((share, pool))
+    total = sum(share for share, _ in shares)
+    if not total:
+        raise LookupError("no samples in any pool yet")
+    for share, pool in shares:
+        drawn += pool.take(round(count * share / total))
+    rng.shuffle(drawn)
+    return drawn
