@@ -41,7 +41,7 @@ def failure_line(failure: TestFailure) -> str:
     """Return exception and message, up to its first empty line, as "AssertionError: assert 1 == 2"."""
     lines = [line.strip().removeprefix("E ").strip() for line in failure.message.strip().splitlines()]
     end = lines.index("") if "" in lines else len(lines)
-    text = " ".join(lines[:end])
+    text = " ".join(" ".join(lines[:end]).split())
     name = failure.exception.rpartition(".")[2]
     if failure.kind == "timeout" and not name:
         name = "Timeout"
@@ -75,7 +75,19 @@ def source_of_test(node_id: str, read: Read) -> str:
     statements = node.body[1:] if ast.get_docstring(node) is not None and len(node.body) > 1 else node.body
     whole = arguments - {name for name, _ in parameters} or statements[0].lineno == node.lineno
     first = node.lineno if whole else statements[0].lineno
-    return setting + textwrap.dedent("\n".join(lines[first - 1 : node.end_lineno])).rstrip() + "\n"
+    return setting + _dedented(lines, first, node).rstrip() + "\n"
+
+
+def _dedented(lines: Sequence[str], first: int, node: FunctionNode) -> str:
+    """Return the lines of a function from `first` on at column 0, those inside strings as they are."""
+    strings = [n for n in ast.walk(node) if isinstance(n, ast.JoinedStr | ast.Constant) and n.end_lineno != n.lineno]
+    inside = {number for n in strings for number in range(n.lineno + 1, (n.end_lineno or n.lineno) + 1)}
+    kept = list(lines[first - 1 : node.end_lineno])
+    columns = len(kept[0]) - len(kept[0].lstrip())
+    for number, line in enumerate(kept):
+        if first + number not in inside:
+            kept[number] = line[min(columns, len(line) - len(line.lstrip())) :]
+    return "\n".join(kept)
 
 
 def _found(tree: ast.Module, names: Sequence[str]) -> FunctionNode | None:
@@ -191,7 +203,8 @@ def _value_id(node: ast.expr) -> str:
 def _texts(row: ast.expr, names: Sequence[str], text: str) -> list[str]:
     values = _values(row, len(names))
     texts = [ast.get_source_segment(text, value) or "" for value in values]
-    return [" ".join(t.split("\n")) for t in texts] if len(texts) == len(names) and all(texts) else []
+    texts = [ast.unparse(v) if "\n" in t else t for t, v in zip(texts, values, strict=True)]
+    return texts if len(texts) == len(names) and all(texts) else []
 
 
 # --------------------------------------------------------------------------------------------------------- context

@@ -248,7 +248,8 @@ def _hands_on(statement: ast.stmt) -> bool:
         value = statement.value
         while isinstance(value, ast.Attribute):
             value = value.value
-        return value is None or isinstance(value, ast.Name | ast.Constant)
+        empty = isinstance(value, ast.List | ast.Tuple | ast.Dict) and ast.unparse(value) in ("[]", "()", "{}")
+        return value is None or isinstance(value, ast.Name | ast.Constant) or empty
     return isinstance(statement, ast.Pass)
 
 

@@ -61,6 +61,10 @@ def forbidden(function: FunctionText, source: bytes, body: str) -> str:
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return "it is not valid Python"
     known = _used(source)
+    strings = {n.value for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str)}
+    named = sorted(text for text in strings if _NODE_ID.search(text) and repr(text) not in known)
+    if named:
+        return f"it knows the tests by name ({named[0][:40]!r})"
     bound = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
     for node in ast.walk(tree):
         for word in _refused(node):
@@ -74,9 +78,6 @@ def forbidden(function: FunctionText, source: bytes, body: str) -> str:
             tricks = sorted(COMPARISONS & {n.name for n in node.body if isinstance(n, ast.FunctionDef)} - known)
             if tricks:
                 return f"it defines a class with {tricks[0]}"
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            if _NODE_ID.search(node.value) and repr(node.value) not in known:
-                return f"it knows the tests by name ({node.value[:40]!r})"
     return ""
 
 

@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from bot.localise import group, is_test_path, localise
+from bot.records import TestFailure
+from runners.runner import Frame, FunctionKey, TestRun
+
+CORE = b"""class Stack:
+    def __init__(self):
+        self.items = []
+
+    def pop(self):
+        return self.items[-1]
+
+    def push(self, item):
+        self.items.append(item)
+
+
+def total(xs):
+    result = 0
+    for x in xs:
+        result += line_total(x)
+    return result
+
+
+def line_total(x):
+    if x < 0:
+        return 0
+    return x * 2
+
+
+def spin(n):
+    while n:
+        pass
+
+
+square = lambda x: x * x
+"""
+TESTS = b"""from pkg.core import spin
+import other
+
+
+def test_spin():
+    assert spin(3) == 0
+"""
+FILES = {"pkg/core.py": CORE, "tests/test_core.py": TESTS, "pkg/broken.py": b"def f(:\n"}
+
+INIT = FunctionKey("pkg/core.py", "Stack.__init__", 2)
+POP = FunctionKey("pkg/core.py", "Stack.pop", 5)
+PUSH = FunctionKey("pkg/core.py", "Stack.push", 8)
+TOTAL = FunctionKey("pkg/core.py", "total", 12)
+LINE_TOTAL = FunctionKey("pkg/core.py", "line_total", 19)
+SPIN = FunctionKey("pkg/core.py", "spin", 25)
+
+
+def sources(path):
+    return FILES[path]
+
+
+def failure(name, *functions, frames=(), kind="failure"):
+    node_id = f"tests/test_core.py::{name}"
+    frames = tuple(Frame(path, line, "?") for path, line in frames)
+    return TestFailure(node_id, "call", kind, "AssertionError", "assert 1 == 2", frames, frozenset(functions))
+
+
+def passed(name, *functions):
+    return TestRun(f"tests/test_core.py::{name}", "passed", functions=frozenset(functions))
+
+
+def names(suspects):
+    return [suspect.key.qualname for suspect in suspects]
+
+
+def test_a_function_that_only_failing_tests_execute_comes_first():
+    failures = [failure("test_a", POP, PUSH), failure("test_b", POP, PUSH)]
+    suspects = localise(failures, [passed("test_c", PUSH), passed("test_d", PUSH)], sources)
+    assert names(suspects) == ["Stack.pop", "Stack.push"]
+    assert suspects[0].ochiai == 1
+    assert suspects[1].ochiai == pytest.approx(2 / math.sqrt(2 * 4), abs=1e-5)
+    assert suspects[0].score == suspects[0].ochiai / 2
+    assert suspects[1].reason == "executed by 2 of 2 failing and 2 of 2 passing tests"
+
+
+def test_the_innermost_frame_that_is_no_test_counts_one_and_outer_frames_less():
+    frames = [("tests/test_core.py", 6), ("pkg/core.py", 15), ("pkg/core.py", 21), ("tests/conftest.py", 1)]
+    first, second = localise([failure("test_a", TOTAL, LINE_TOTAL, frames=frames)], [], sources)
+    assert (first.key, first.traceback, first.score) == (LINE_TOTAL, 1, 1)
+    assert (second.key, second.traceback) == (TOTAL, 0.5)
+    assert first.reason.endswith("innermost frame of the traceback")
+    assert second.reason.endswith("; in the traceback")
+
+
+def test_functions_of_tests_and_of_installed_packages_are_no_suspects():
+    files = dict.fromkeys(["tests/helpers.py", "test_core.py", "conftest.py", ".venv/lib/site-packages/x.py"], CORE)
+    keys = [FunctionKey(path, "Stack.pop", 5) for path in files]
+    assert localise([failure("test_a", *keys)], [], files.__getitem__) == []
+
+
+def test_functions_that_cannot_be_found_or_rewritten_are_no_suspects():
+    keys = [
+        FunctionKey("pkg/core.py", "<lambda>", 30),
+        FunctionKey("pkg/core.py", "Stack.pop", 6),
+        FunctionKey("pkg/gone.py", "f", 1),
+        FunctionKey("pkg/broken.py", "f", 1),
+        FunctionKey("pkg/core.py", "<module>", 1),
+    ]
+    assert localise([failure("test_a", *keys)], [], sources) == []
+
+
+def test_equal_scores_prefer_the_function_that_a_test_is_named_after():
+    assert names(localise([failure("test_total_of_two", TOTAL, LINE_TOTAL)], [], sources))[0] == "total"
+    assert names(localise([failure("TestStack::testPush", POP, PUSH)], [], sources))[0] == "Stack.push"
+
+
+def test_equal_scores_put_bodies_with_nothing_to_get_wrong_last():
+    assert names(localise([failure("test_a", INIT, POP)], [], sources)) == ["Stack.pop", "Stack.__init__"]
+
+
+def test_equal_scores_prefer_deeper_calls():
+    assert names(localise([failure("test_a", TOTAL, LINE_TOTAL)], [], sources)) == ["line_total", "total"]
+
+
+def test_the_order_does_not_depend_on_the_order_of_sets():
+    keys = [INIT, POP, PUSH, TOTAL, LINE_TOTAL, SPIN]
+    orders = [names(localise([failure("test_a", *order)], [], sources)) for order in (keys, keys[::-1])]
+    assert orders[0] == orders[1]
+    assert len(orders[0]) == 6
+
+
+def test_a_hang_without_coverage_blames_what_its_test_imports_and_names():
+    suspects = localise([failure("test_spin", kind="timeout")], [passed("test_a", POP)], sources)
+    assert names(suspects) == ["spin"]
+    assert suspects[0].reason == "named by 1 of 1 failing and 0 of 1 passing tests"
+
+
+def test_names_reexported_by_a_package_are_followed():
+    files = {"src/lib/__init__.py": b"from .core import spin\n", "src/lib/core.py": CORE}
+    files["tests/test_core.py"] = TESTS.replace(b"pkg.core", b"lib")
+    suspects = localise([failure("test_spin", kind="timeout")], [], files.__getitem__)
+    assert [s.key for s in suspects] == [FunctionKey("src/lib/core.py", "spin", 25)]
+
+
+def test_no_failure_no_suspect():
+    assert localise([failure("test_missing")], [], sources) == []
+
+
+@pytest.mark.parametrize("path", ["tests/test_a.py", "a_test.py", "conftest.py", "pkg/tests/helpers.py", "test/x.py"])
+def test_test_files_are_known_by_their_names_and_folders(path):
+    assert is_test_path(path)
+
+
+@pytest.mark.parametrize("path", ["pkg/testing.py", "latest/core.py", "src/contest.py", "attest.py"])
+def test_other_files_are_not_taken_for_tests(path):
+    assert not is_test_path(path)
+
+
+# ---------------------------------------------------------------------------------------------------------- groups
+
+
+def ids(groups):
+    return [[failure.node_id.partition("::")[2] for failure in members] for members in groups]
+
+
+def test_failures_with_the_same_first_suspect_are_repaired_together():
+    failures = [failure("test_a", POP, PUSH), failure("test_b", TOTAL), failure("test_c", POP)]
+    assert ids(group(failures, [passed("test_d", PUSH)], sources)) == [["test_a", "test_c"], ["test_b"]]
+
+
+def test_cases_of_one_parametrized_test_stay_together():
+    failures = [failure("test_a[1]", POP), failure("test_a[2]", TOTAL), failure("test_b", TOTAL, LINE_TOTAL)]
+    assert ["test_a[1]", "test_a[2]"] in [members[:2] for members in ids(group(failures, [], sources))]
+
+
+def test_a_helper_that_passing_tests_execute_too_does_not_tie_failures_together():
+    failures = [failure("test_a", POP, INIT), failure("test_b", TOTAL, INIT)]
+    assert ids(group(failures, [passed("test_c", INIT)], sources)) == [["test_a"], ["test_b"]]
+
+
+def test_failures_without_any_suspect_stand_alone():
+    assert ids(group([failure("test_a"), failure("test_b")], [], sources)) == [["test_a"], ["test_b"]]
+
+
+def test_without_sources_the_innermost_frames_are_compared():
+    frames = [("pkg/core.py", 6), ("tests/test_core.py", 3)]
+    failures = [failure("test_a", frames=frames), failure("test_b", frames=frames), failure("test_c")]
+    assert ids(group(failures)) == [["test_a", "test_b"], ["test_c"]]
+    assert group([]) == []
