@@ -165,6 +165,12 @@ def test_the_markdown_tells_what_failed_why_this_function_the_change_the_verdict
     assert "patent" not in text.lower()
 
 
+def test_without_a_patch_nothing_is_said_of_patches():
+    text = markdown(outcome(unrepaired(), still=["tests/test_b.py::test_g"]), Run())
+    assert "A machine wrote" not in text
+    assert text.count("tests/test_b.py::test_g") == 2  # what failed, and what was not repaired
+
+
 def test_a_patch_that_is_not_published_is_shown_as_such():
     text = markdown(outcome(repaired("suspect", reasons=("copies a constant",)), still=["x"]), Run())
     assert "## Not published: `f` in `src/a.py`" in text
