@@ -78,7 +78,7 @@ def run(environment: Mapping[str, str], stream: TextIO, repair: Repairing) -> in
             "No tests were collected.", hint="Name some in `tests`, or check testpaths in pytest's configuration."
         )
     folder = records.folder
-    patches = report.changes(outcome.repairs, combined(outcome.repairs, root))
+    patches = report.changes(outcome.repairs, combined(outcome.repairs))
     patch = folder / "fix.patch"
     if patches:
         patch.write_bytes(report.patch_file(patches))

@@ -72,7 +72,7 @@ class Pipeline(Protocol):
 
     def repair(self, root: Path, config: Config, emit: Emit) -> Outcome: ...
 
-    def combined(self, repairs: Sequence[Repair], root: Path) -> Mapping[str, bytes]: ...
+    def combined(self, repairs: Sequence[Repair]) -> Mapping[str, bytes]: ...
 
 
 @dataclass(slots=True)
@@ -230,7 +230,7 @@ def repair(
     with _run(state, "repair", root, config, _dirty(root) if apply else ()) as run:
         with run.terminal, contextlib.redirect_stdout(sys.stderr):
             outcome = run.pipeline.repair(root, config, run.emit)
-            patches = _patches(run.pipeline, outcome, root)
+            patches = _patches(run.pipeline, outcome)
         _tests_exist(outcome.discovery)
         code = EXIT_OK if outcome.all_repaired else EXIT_NOT_REPAIRED
         written, advice = _deliver(state, run, root, outcome, patches, delivery, code)
@@ -397,10 +397,10 @@ class Delivery:
             raise click.UsageError(f"--patch {self.patch}: the folder does not exist or may not be written.")
 
 
-def _patches(pipeline: Pipeline, outcome: Outcome, root: Path) -> tuple[Patch, ...]:
+def _patches(pipeline: Pipeline, outcome: Outcome) -> tuple[Patch, ...]:
     from bot.report import changes
 
-    return changes(outcome.repairs, pipeline.combined(outcome.repairs, root))
+    return changes(outcome.repairs, pipeline.combined(outcome.repairs))
 
 
 def _deliver(

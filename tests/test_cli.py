@@ -63,7 +63,7 @@ class Scripted:
         repair = Repair((FAILURE,), (SUSPECT,), candidate, PATCH, verdict)
         return Outcome(discovery, (repair,), Spent(1, 2, 3, 4, 5), {"model": "embedded"})
 
-    def combined(self, repairs, root):
+    def combined(self, repairs):
         return {item.patch.path: item.patch.after for item in repairs if item.published}
 
 

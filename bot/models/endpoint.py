@@ -25,7 +25,7 @@ from typing import Any
 import httpx
 import numpy as np
 
-from bot.decoding.prompt import Style
+from bot.decoding.prompt import ChatTemplate, Style
 from bot.errors import ModelError
 from bot.models.language_model import Array, Branch, Stop, Usage
 
@@ -299,7 +299,7 @@ class EndpointModel:
     """A model behind the `LanguageModel` protocol that lives on a server."""
 
     style: Style = "instruct"
-    chat = None  # the server's template is not known here: plain text
+    chat: ChatTemplate | None = None  # the server's template is not known here: plain text
 
     def __init__(self, server: _Server, model: str, context: int) -> None:
         """Try one completion: how many log-probabilities, and whether the prompt's too. Raises ModelError."""

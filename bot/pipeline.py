@@ -1,0 +1,381 @@
+"""The order of the stages: for one group of failures, and for a whole repository within a budget.
+
+Only this module knows every stage. It opens the runner and the model from the configuration, hands records from stage
+to stage, splits the budget over the suspects and decides when one group is done. The checkout is only read; what to do
+with the patches is the caller's decision.
+"""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from bot import __version__
+from bot.config import Config
+from bot.context import build_task
+from bot.discover import discover
+from bot.errors import RepositoryError
+from bot.functions import BodyError, FunctionText, find_function, functions_in
+from bot.localise import group, is_test_path, localise
+from bot.records import (
+    Budget,
+    Candidate,
+    Discovery,
+    Emit,
+    Patch,
+    Repair,
+    Spent,
+    Suspect,
+    TestFailure,
+    Verdict,
+)
+from bot.verify import make_patch, verify
+from runners import open_runner
+from runners.runner import Limits, Runner, SandboxLost, SuiteRequest, Target
+
+if TYPE_CHECKING:
+    from bot.models.language_model import LanguageModel
+    from runners.choose import RunnerKind
+
+GUIDES = 4  # at most so many tests steer the search; the rest of the group's failing tests only judge
+FIRST_SHARE = 0.5  # of the budget that is left, for each suspect but the last
+SUSPECT_PATCHES = 3  # so many patches judged "suspect" end the search in one function
+
+Group = tuple[tuple[TestFailure, ...], list[Suspect]]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one run over a repository came to."""
+
+    discovery: Discovery
+    repairs: tuple[Repair, ...]
+    spent: Spent = field(default_factory=Spent)
+    environment: Mapping[str, str] = field(default_factory=dict)  # model, runner, versions, seed: to reproduce the run
+    still_failing: tuple[str, ...] = ()  # node ids that fail with every published patch applied
+
+    @property
+    def all_repaired(self) -> bool:
+        """True when nothing fails any more: nothing did, or every failure has a published patch."""
+        return not self.still_failing
+
+
+def find(root: Path, config: Config, emit: Emit) -> tuple[Discovery, list[Group]]:
+    """Return the failing tests of `root` and, for each group of them, the functions to blame."""
+    with _opened(root, config, emit) as runner:
+        discovery = discover(runner, tests=config.tests, emit=emit)
+        return discovery, _localised(root, config, discovery, emit)
+
+
+def repair(root: Path, config: Config, emit: Emit) -> Outcome:
+    """Find, blame, regenerate and verify; returns what came of it. Never writes into `root`."""
+    start = time.monotonic()
+    with _opened(root, config, emit) as runner:
+        discovery = discover(runner, tests=config.tests, emit=emit)
+        groups = _localised(root, config, discovery, emit)
+        repairs = [_unrepairable(failure) for failure in discovery.failures if not failure.repairable]
+        model = None
+        if groups:
+            emit("stage", name="model", text=f"Loading the model {config.model}")
+            model = load_model(config)
+        fixed: set[str] = set()
+        for position, (failures, suspects) in enumerate(groups):
+            assert model is not None
+            if fixed.issuperset(failure.node_id for failure in failures):
+                emit("note", text=f"{failures[0].node_id} passes with an earlier patch.")
+                continue
+            left = _left(config.budget, sum((r.spent for r in repairs), Spent()), len(groups) - position)
+            outcome = _Search(root, config, discovery, runner, model, emit).run(failures, suspects, left)
+            repairs.append(outcome)
+            emit("repair", repair=outcome)
+            fixed.update(outcome.verdict.fixed if outcome.published and outcome.verdict else ())
+        still = _still_failing(discovery, repairs, runner)
+        environment = _environment(config, runner, model)
+    spent = replace(sum((r.spent for r in repairs), Spent()), seconds=time.monotonic() - start)
+    return Outcome(discovery, tuple(repairs), spent, environment, still)
+
+
+def load_model(config: Config) -> LanguageModel:
+    """Return the model the configuration names: the embedded one, a hub id, a directory, or an endpoint's URL."""
+    if config.model.startswith(("http://", "https://")):
+        from bot.models.endpoint import connect
+
+        return connect(config.model)
+    from bot.models.huggingface import load
+
+    return load(config.model, device=config.device, dtype=config.dtype, revision=config.revision or None)
+
+
+@contextmanager
+def _opened(root: Path, config: Config, emit: Emit) -> Iterator[Runner]:
+    limits = Limits(suite_timeout_s=config.suite_timeout, test_timeout_s=config.test_timeout, memory_mib=config.memory)
+    emit("stage", name="sandbox", text="Opening the sandbox")
+    runner = open_runner(
+        cast("RunnerKind", config.runner),
+        root,
+        limits,
+        unsafe_local=config.unsafe_local,
+        python=config.python or None,
+        image=config.image or None,
+    )
+    emit("start", root=str(root), runner=runner.kind, isolated=runner.isolated, model=config.model)
+    try:
+        yield runner
+    finally:
+        runner.close()
+
+
+def _localised(root: Path, config: Config, discovery: Discovery, emit: Emit) -> list[Group]:
+    repairable = [failure for failure in discovery.failures if failure.repairable]
+    if not repairable:
+        return []
+    emit("stage", name="localise", text="Ranking the functions to blame")
+
+    def sources(path: str) -> bytes:
+        return _read(root, path)
+
+    def untouchable(path: str) -> bool:
+        return is_test_path(path) or any(fnmatch(path, pattern) for pattern in config.exclude)
+
+    groups = []
+    for failures in group(repairable, discovery.passing, sources, untouchable):
+        suspects = localise(failures, discovery.passing, sources, untouchable)[: config.suspects]
+        emit("ranking", failures=[failure.node_id for failure in failures], suspects=suspects)
+        groups.append((tuple(failures), suspects))
+    return groups
+
+
+def _read(root: Path, path: str) -> bytes:
+    """Return a file of the checkout; refuses paths that leave it, since they come from the sandbox."""
+    full = (root / path).resolve()
+    if not full.is_relative_to(root.resolve()):
+        raise RepositoryError(f"{path} lies outside the repository.", hint="Symbolic links that leave it are not used.")
+    return full.read_bytes()
+
+
+def _left(budget: Budget, spent: Spent, groups: int) -> Budget:
+    """Return an even share of what is left of `budget` for one of `groups` groups."""
+
+    def share(limit: float | None, used: float) -> float | None:
+        return None if limit is None else max(0.0, (limit - used) / groups)
+
+    def whole(limit: int | None, used: int) -> int | None:
+        return None if limit is None else max(0, (limit - used) // groups)
+
+    return Budget(
+        share(budget.seconds, spent.seconds),
+        whole(budget.tokens, spent.tokens),
+        whole(budget.positions, spent.positions),
+        whole(budget.executions, spent.executions),
+    )
+
+
+def _scaled(budget: Budget, factor: float) -> Budget:
+    def part(limit: int | None) -> int | None:
+        return None if limit is None else int(limit * factor)
+
+    seconds = None if budget.seconds is None else budget.seconds * factor
+    return Budget(seconds, part(budget.tokens), part(budget.positions), part(budget.executions))
+
+
+def split_guides(failures: Sequence[TestFailure]) -> tuple[list[str], list[str]]:
+    """Return (guiding, held out) node ids: half of the failing tests guide, at most four, spread evenly.
+
+    A single test guides alone. Held-out ones never steer the search; a patch that passes them too is strong.
+    """
+    ids = [failure.node_id for failure in failures]
+    count = min(GUIDES, (len(ids) + 1) // 2)
+    chosen = {round(index * (len(ids) - 1) / max(1, count - 1)) for index in range(count)}
+    return [ids[i] for i in sorted(chosen)], [ids[i] for i in range(len(ids)) if i not in chosen]
+
+
+@dataclass(slots=True)
+class _Search:
+    """The search for one group of failures: suspects in order, candidates in order, until a patch is published."""
+
+    root: Path
+    config: Config
+    discovery: Discovery
+    runner: Runner
+    model: LanguageModel
+    emit: Emit
+    spent: Spent = field(default_factory=Spent)
+    doubtful: list[tuple[Candidate, Patch, Verdict]] = field(default_factory=list)
+
+    def run(self, failures: tuple[TestFailure, ...], suspects: list[Suspect], budget: Budget) -> Repair:
+        if not suspects:
+            reason = "No function of the repository that could be rewritten is executed by the failing tests."
+            return Repair(failures, (), None, None, None, self.spent, reason)
+        reasons = []
+        for position, suspect in enumerate(suspects):
+            left = _left(budget, self.spent, 1)
+            share = left if position == len(suspects) - 1 else _scaled(left, FIRST_SHARE)
+            if share.exceeded(Spent()):
+                reasons.append("the budget is spent")
+                break
+            try:
+                found = self._try(failures, suspect, share)
+            except SandboxLost as error:
+                reasons.append(f"{suspect.key.qualname}: {error.message}")
+                self.emit("note", text=reasons[-1])
+                continue
+            if found is not None:
+                return Repair(failures, tuple(suspects), *found, self.spent)
+        if self.doubtful:
+            best = min(self.doubtful, key=lambda item: len(item[1].diff))
+            return Repair(failures, tuple(suspects), *best, self.spent, "Only patches of doubtful worth were found.")
+        reason = "No body was found that passes the failing tests and breaks no other" + (
+            f" ({'; '.join(dict.fromkeys(reasons))})." if reasons else "."
+        )
+        return Repair(failures, tuple(suspects), None, None, None, self.spent, reason)
+
+    def _try(
+        self, failures: tuple[TestFailure, ...], suspect: Suspect, budget: Budget
+    ) -> tuple[Candidate, Patch, Verdict] | None:
+        """Return the first candidate in `suspect` whose cold verdict is publishable."""
+        key = suspect.key
+        source = _read(self.root, key.path)
+        function = find_function(source, key.qualname, key.first_line)
+        if function is None:
+            return None
+        guides, held_out = split_guides(failures)
+        self.emit("stage", name="generate", text=f"Regenerating {key.qualname} in {key.path}", guides=guides)
+        doubtful = 0
+        for candidate in self._candidates(failures, suspect, function, source, guides, budget):
+            judged = self._judge(candidate, failures, function, source, held_out)
+            if judged is None:
+                continue
+            patch, verdict = judged
+            self.emit("verdict", verdict=verdict, patch=patch)
+            if verdict.word in ("strong", "plausible"):
+                return candidate, patch, verdict
+            if verdict.word == "suspect":
+                self.doubtful.append((candidate, patch, verdict))
+                doubtful += 1
+                if doubtful >= SUSPECT_PATCHES:
+                    return None
+        return None
+
+    def _candidates(
+        self,
+        failures: tuple[TestFailure, ...],
+        suspect: Suspect,
+        function: FunctionText,
+        source: bytes,
+        guides: Sequence[str],
+        budget: Budget,
+    ) -> Iterator[Candidate]:
+        from bot.generate import generate, portfolio
+
+        guiding = [failure for failure in failures if failure.node_id in set(guides)]
+        task = build_task(guiding, function, source, lambda path: _read(self.root, path))
+        target = Target(suspect.key.path, suspect.key.qualname, suspect.key.first_line)
+        before = self.spent
+        with self.runner.open_session(target, guides) as session:
+            self.emit("session", level=session.level)
+            search = generate(
+                task,
+                function,
+                source,
+                suspect,
+                self.model,
+                session,
+                settings=portfolio(
+                    gammas=self.config.gamma,
+                    candidates=self.config.candidates,
+                    horizon=self.config.horizon,
+                    temperature=self.config.temperature,
+                ),
+                budget=budget,
+                seed=self.config.seed,
+                emit=self.emit,
+            )
+            for candidate in search:
+                self.spent = before + candidate.spent
+                yield candidate
+            self.spent = before + search.spent
+
+    def _judge(
+        self,
+        candidate: Candidate,
+        failures: tuple[TestFailure, ...],
+        function: FunctionText,
+        source: bytes,
+        held_out: Sequence[str],
+    ) -> tuple[Patch, Verdict] | None:
+        try:
+            patch = make_patch(candidate.suspect.key.path, source, function, candidate.body)
+        except BodyError:
+            return None
+        self.emit("stage", name="verify", text="Judging the patch in a fresh process on a fresh copy")
+        return patch, verify(
+            patch, failures, self.discovery, self.runner, held_out=held_out, read=lambda path: _read(self.root, path)
+        )
+
+
+def _unrepairable(failure: TestFailure) -> Repair:
+    reasons = {
+        "flaky": "It does not fail every time, so no patch could be judged by it.",
+        "collection": "Its module cannot be collected; that is not repaired by rewriting a function body.",
+        "fixture": "A fixture fails before the test runs; that is not repaired by rewriting a function body.",
+    }
+    reason = reasons.get(failure.kind, "It fails outside the test's own call.")
+    return Repair((failure,), (), None, None, None, Spent(), reason)
+
+
+def combined(repairs: Iterable[Repair]) -> dict[str, bytes]:
+    """Return the files that the published patches change, path -> new bytes; patches of one file are put together."""
+    files: dict[str, bytes] = {}
+    for item in repairs:
+        if not item.published or item.patch is None or item.candidate is None:
+            continue
+        patch = item.patch
+        current = files.get(patch.path)
+        if current is None:
+            files[patch.path] = patch.after
+            continue
+        key = item.candidate.suspect.key
+        function = _moved(current, key.qualname, patch.before, key.first_line)
+        if function is not None:
+            files[patch.path] = make_patch(patch.path, current, function, item.candidate.body).after
+    return files
+
+
+def _moved(current: bytes, qualname: str, before: bytes, first_line: int) -> FunctionText | None:
+    """Return the function in an already patched file, where earlier patches may have moved it."""
+    original = find_function(before, qualname, first_line)
+    matching = [f for f in functions_in(current) if f.qualname == qualname]
+    if original is None or not matching:
+        return None
+    return min(matching, key=lambda f: (f.header != original.header, abs(f.first_line - first_line)))
+
+
+def _still_failing(discovery: Discovery, repairs: Sequence[Repair], runner: Runner) -> tuple[str, ...]:
+    """Return the ids that fail with all published patches applied; several patches are judged together once more."""
+    open_ids = {failure.node_id for failure in discovery.failures}
+    published = [item for item in repairs if item.published]
+    if len(published) > 1:
+        suite = runner.run_suite(SuiteRequest(files=combined(published), canaries=True))
+        results = suite.by_id()
+        return tuple(sorted(i for i in open_ids if i not in results or not results[i].passed))
+    fixed = {node_id for item in published if item.verdict for node_id in item.verdict.fixed}
+    return tuple(sorted(open_ids - fixed))
+
+
+def _environment(config: Config, runner: Runner, model: LanguageModel | None) -> dict[str, str]:
+    """Return what one needs to know to run the search again."""
+    return {
+        "model": model.name if model else config.model,
+        "model fingerprint": model.fingerprint if model else "not loaded",
+        "runner": runner.kind,
+        "isolated": "yes" if runner.isolated else "no: the code ran with the rights of the user",
+        "python": platform.python_version(),
+        "egcfg-fix": __version__,
+        "seed": str(config.seed),
+    }
