@@ -21,8 +21,11 @@ from pathlib import Path, PurePosixPath
 from runners.runner import RunnerError
 
 _SKIPPED_FOLDERS = frozenset(
-    ".git .hg .svn .venv venv __pycache__ node_modules .tox .nox .mypy_cache .ruff_cache .pytest_cache .hypothesis "
-    ".idea .direnv .egcfg-fix .aws .ssh .gnupg .docker .kube .azure .gcloud".split()
+    (
+        *(".git", ".hg", ".svn", ".venv", "venv", "__pycache__", "node_modules", ".tox", ".nox", ".mypy_cache"),
+        *(".ruff_cache", ".pytest_cache", ".hypothesis", ".idea", ".direnv", ".egcfg-fix"),
+        *(".aws", ".ssh", ".gnupg", ".docker", ".kube", ".azure", ".gcloud"),
+    )
 )
 _SECRETS = (
     *(".env", ".env.*", "*.pem", "*.p12", "*.pfx", "*.key", "id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*"),
