@@ -26,6 +26,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from bot.errors import EgcfgError
 from bot.records import Emit, to_json
 
 SCHEMA = 1
@@ -62,7 +63,10 @@ class Journal:
 
     @classmethod
     def create(cls, root: Path, environment: Mapping[str, str], *, clock: Clock = now) -> Journal:
-        """Start a journal for a run on `root`; the environment only says where the user's state directory is."""
+        """Start a journal for a run on `root`; the environment only says where the user's state directory is.
+
+        Raises EgcfgError when no folder anywhere can be written.
+        """
         name = f"{clock():%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
         reason = ""
         for parent in _places(root, environment):
@@ -70,9 +74,15 @@ class Journal:
                 return cls(_new_folder(parent, name, inside=root), clock=clock, elsewhere=reason)
             except OSError as error:
                 reason = reason or f"{parent} cannot be used: {error.strerror or error}"
-        folder = Path(tempfile.mkdtemp(prefix="egcfg-fix-")) / name
-        folder.mkdir()
-        return cls(folder, clock=clock, elsewhere=reason)
+        try:
+            folder = Path(tempfile.mkdtemp(prefix="egcfg-fix-")) / name
+            folder.mkdir()
+            return cls(folder, clock=clock, elsewhere=reason)
+        except OSError as error:
+            raise EgcfgError(
+                f"No folder for this run can be written: {reason}, and no temporary one: {error.strerror or error}.",
+                hint="Free some space, or let XDG_STATE_HOME or TMPDIR name a folder that can be written.",
+            ) from error
 
     def __call__(self, event: str, **fields: Any) -> None:
         with self._lock:

@@ -170,6 +170,20 @@ def test_where_no_folder_can_be_made_a_temporary_one_is_used(tmp_path):
     assert os.access(journal.path, os.R_OK)
 
 
+def test_where_nothing_at_all_can_be_written_the_error_says_so(tmp_path):
+    program = (
+        "import resource, signal, sys; from pathlib import Path; from bot.errors import EgcfgError\n"
+        "from bot.journal import Journal\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n"
+        "try: Journal.create(Path(sys.argv[1]), {'XDG_STATE_HOME': '/dev/null/x'})\n"
+        "except EgcfgError as error: print(error.message, error.hint, error.exit_code)\n"
+    )
+    result = subprocess.run([sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert result.stdout.startswith(f"No folder for this run can be written: {tmp_path}/.egcfg-fix/runs cannot be used")
+    assert result.stdout.endswith("a folder that can be written. 3\n")
+
+
 def test_an_event_reaches_every_sink_in_order():
     seen = []
     Fanout(
