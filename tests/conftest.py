@@ -1,4 +1,4 @@
-"""`repo`: a git repository made from a dict of files. `runner`: a local runner on a repository, closed afterwards."""
+"""`repo`: a git repository made from a dict of files. `runner`: a local runner on it, closed after the last test."""
 
 from __future__ import annotations
 
@@ -19,16 +19,12 @@ MakeRunner = Callable[..., Runner]
 GIT = ("-c", "user.name=Tests", "-c", "user.email=tests@example.org", "-c", "commit.gpgsign=false")
 
 
-@pytest.fixture
-def repo(tmp_path: Path) -> MakeRepo:
+@pytest.fixture(scope="session")
+def repo(tmp_path_factory: pytest.TempPathFactory) -> MakeRepo:
     """Return a function that writes files (path -> text or bytes) into a new git repository and commits them."""
-    made = 0
 
     def make(files: Files) -> Path:
-        nonlocal made
-        made += 1
-        root = tmp_path / f"repository{made}"
-        root.mkdir()
+        root = tmp_path_factory.mktemp("repository")
         for path, content in files.items():
             target = root / path
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -42,7 +38,7 @@ def repo(tmp_path: Path) -> MakeRepo:
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def runner() -> Iterator[MakeRunner]:
     """Return a function that opens a local runner on a repository; bare where bubblewrap does not work."""
     opened: list[Runner] = []
