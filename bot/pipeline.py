@@ -37,13 +37,14 @@ from bot.records import (
 )
 from bot.verify import make_patch, verify
 from runners import open_runner
-from runners.runner import Limits, Runner, SandboxLost, SuiteRequest, Target
+from runners.runner import FunctionKey, Limits, Runner, SandboxLost, SuiteRequest, Target, TestRun
 
 if TYPE_CHECKING:
     from bot.models.language_model import LanguageModel
     from runners.choose import RunnerKind
 
 GUIDES = 4  # at most so many tests steer the search; the rest of the group's failing tests only judge
+GUARDS = 6  # passing tests that a candidate must keep passing in the warm sandbox already
 FIRST_SHARE = 0.5  # of the budget that is left, for each suspect but the last
 SUSPECT_PATCHES = 3  # so many patches judged "suspect" end the search in one function
 
@@ -90,7 +91,8 @@ def repair(root: Path, config: Config, emit: Emit) -> Outcome:
             if fixed.issuperset(failure.node_id for failure in failures):
                 emit("note", text=f"{failures[0].node_id} passes with an earlier patch.")
                 continue
-            left = _left(config.budget, sum((r.spent for r in repairs), Spent()), len(groups) - position)
+            waiting = sum(len(members) for members, _ in groups[position:])
+            left = _left(config.budget, sum((r.spent for r in repairs), Spent()), len(failures) / waiting)
             outcome = _Search(root, config, discovery, runner, model, emit).run(failures, suspects, left)
             repairs.append(outcome)
             emit("repair", repair=outcome)
@@ -159,29 +161,19 @@ def _read(root: Path, path: str) -> bytes:
     return full.read_bytes()
 
 
-def _left(budget: Budget, spent: Spent, groups: int) -> Budget:
-    """Return an even share of what is left of `budget` for one of `groups` groups."""
+def _left(budget: Budget, spent: Spent, share: float = 1.0) -> Budget:
+    """Return `share` of what `spent` leaves of `budget`."""
 
-    def share(limit: float | None, used: float) -> float | None:
-        return None if limit is None else max(0.0, (limit - used) / groups)
+    def part(limit: int | None, used: int) -> int | None:
+        return None if limit is None else max(0, int((limit - used) * share))
 
-    def whole(limit: int | None, used: int) -> int | None:
-        return None if limit is None else max(0, (limit - used) // groups)
-
+    seconds = None if budget.seconds is None else max(0.0, (budget.seconds - spent.seconds) * share)
     return Budget(
-        share(budget.seconds, spent.seconds),
-        whole(budget.tokens, spent.tokens),
-        whole(budget.positions, spent.positions),
-        whole(budget.executions, spent.executions),
+        seconds,
+        part(budget.tokens, spent.tokens),
+        part(budget.positions, spent.positions),
+        part(budget.executions, spent.executions),
     )
-
-
-def _scaled(budget: Budget, factor: float) -> Budget:
-    def part(limit: int | None) -> int | None:
-        return None if limit is None else int(limit * factor)
-
-    seconds = None if budget.seconds is None else budget.seconds * factor
-    return Budget(seconds, part(budget.tokens), part(budget.positions), part(budget.executions))
 
 
 def split_guides(failures: Sequence[TestFailure]) -> tuple[list[str], list[str]]:
@@ -193,6 +185,16 @@ def split_guides(failures: Sequence[TestFailure]) -> tuple[list[str], list[str]]
     count = min(GUIDES, (len(ids) + 1) // 2)
     chosen = {round(index * (len(ids) - 1) / max(1, count - 1)) for index in range(count)}
     return [ids[i] for i in sorted(chosen)], [ids[i] for i in range(len(ids)) if i not in chosen]
+
+
+def guards(passing: Sequence[TestRun], key: FunctionKey) -> list[str]:
+    """Return ids of tests that pass and execute `key`: a body that breaks one is no candidate.
+
+    At most six: those that execute the fewest functions, since they say most about this one.
+    """
+    reaching = [run for run in passing if run.outcome == "passed" and key in run.functions]
+    reaching.sort(key=lambda run: (len(run.functions), run.node_id))
+    return [run.node_id for run in reaching[:GUARDS]]
 
 
 @dataclass(slots=True)
@@ -214,8 +216,8 @@ class _Search:
             return Repair(failures, (), None, None, None, self.spent, reason)
         reasons = []
         for position, suspect in enumerate(suspects):
-            left = _left(budget, self.spent, 1)
-            share = left if position == len(suspects) - 1 else _scaled(left, FIRST_SHARE)
+            last = position == len(suspects) - 1
+            share = _left(budget, self.spent, 1.0 if last else FIRST_SHARE)
             if share.exceeded(Spent()):
                 reasons.append("the budget is spent")
                 break
@@ -277,8 +279,9 @@ class _Search:
         task = build_task(guiding, function, source, lambda path: _read(self.root, path))
         target = Target(suspect.key.path, suspect.key.qualname, suspect.key.first_line)
         before = self.spent
-        with self.runner.open_session(target, guides) as session:
-            self.emit("session", level=session.level)
+        tests = [*guides, *guards(self.discovery.passing, suspect.key)]
+        with self.runner.open_session(target, tests) as session:
+            self.emit("session", level=session.level, tests=tests)
             search = generate(
                 task,
                 function,
