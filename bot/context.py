@@ -17,6 +17,7 @@ from bot.records import TestFailure
 Read = Callable[[str], bytes]  # path -> the file's bytes; any exception means that it cannot be read
 
 CONTEXT_CHARS = 3000
+ENCLOSING_LINES = 40  # an enclosing function is shown if it is at most so long, else its signature
 CALLEE_LINES = 12  # a callee's body is shown if it is at most so long, else its signature
 
 
@@ -54,8 +55,8 @@ def failure_line(failure: TestFailure) -> str:
 def source_of_test(node_id: str, read: Read) -> str:
     """Return a test's own source, dedented, or "" if it cannot be found.
 
-    A test that needs nothing but its parameters is given as the lines of its body, after a line that sets them;
-    one that takes fixtures as the whole function.
+    A test that needs nothing but its parameters is given as the lines of its body, after lines that set them; one that
+    takes fixtures as the whole function, after a comment with its parameters.
     """
     path, _, names = node_id.partition("::")
     names, _, case = names.partition("[")
@@ -71,10 +72,11 @@ def source_of_test(node_id: str, read: Read) -> str:
     parameters = _parameters(node, case.removesuffix("]"), text)
     arguments = {argument.arg for argument in [*node.args.args, *node.args.kwonlyargs]} - {"self", "cls"}
     lines = text.replace("\r\n", "\n").split("\n")
-    setting = "".join(f"{name} = {value}\n" for name, value in parameters if name in arguments)
+    settings = [f"{name} = {value}" for name, value in parameters if name in arguments]
     statements = node.body[1:] if ast.get_docstring(node) is not None and len(node.body) > 1 else node.body
     whole = arguments - {name for name, _ in parameters} or statements[0].lineno == node.lineno
     first = node.lineno if whole else statements[0].lineno
+    setting = f"# {', '.join(settings)}\n" if whole and settings else "".join(f"{line}\n" for line in settings)
     return setting + _dedented(lines, first, node).rstrip() + "\n"
 
 
@@ -214,7 +216,7 @@ def surroundings(function: FunctionText, source: bytes, budget: int = CONTEXT_CH
     """Return what the function needs of its file, in the file's order, within `budget` characters.
 
     Chosen in this order while there is room: imports and constants that it mentions, the line of its class and its
-    `__init__`, the functions of the file that it calls (whole if short, else their signatures), its siblings' names.
+    `__init__`, the function around it, the functions of the file that it calls (whole if short, else their signatures).
     """
     try:
         tree = ast.parse(source)
@@ -237,7 +239,12 @@ def surroundings(function: FunctionText, source: bytes, budget: int = CONTEXT_CH
     class_node = _class(tree, owner)
     if class_node is not None:
         pieces.append((class_node.lineno, _class_text(class_node, owner, functions, text, function)))
+    outermost, nested, _ = function.qualname.partition(".<locals>.")
     for other in functions:
+        if nested and other.qualname == outermost and other.first_line <= function.first_line <= other.end_line:
+            short = other.text.count("\n") <= ENCLOSING_LINES
+            pieces.append((other.first_line, other.text if short else _signature(other)))
+            continue
         beside = other.qualname.rpartition(".")[0]
         if other.first_line != function.first_line and other.name in mentioned and beside in ("", owner):
             if other.name == "__init__" or (beside == owner and class_node is not None):

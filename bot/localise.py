@@ -59,28 +59,32 @@ def group(
     """Return the failures in groups that one function may explain; cases of one parametrized test stay together.
 
     Each test's most suspicious functions are found alone; then the function that tops the most tests makes a group of
-    them, again and again. Without `sources` only the innermost frames outside tests are compared.
+    them, again and again. Tests that execute few functions come first: a patch for them may repair the wider ones too.
+    Without `sources` only the innermost frames outside tests are compared.
     """
     cases: dict[str, list[TestFailure]] = {}
     for failure in failures:
         cases.setdefault(failure.node_id.partition("[")[0], []).append(failure)
-    if sources is None:
-        tops = {name: _innermost(members[0], is_test_path) for name, members in cases.items()}
-    else:
-        files = _Files(sources, is_test_path)
-        tops = {name: _top(_rank(members, passing, files)) for name, members in cases.items()}
-    groups: list[list[TestFailure]] = []
+    width: dict[str, int] = {}  # functions that each test executes
+    tops: dict[str, list[FunctionKey]] = {}
+    files = _Files(sources, is_test_path) if sources is not None else None
+    for name, members in cases.items():
+        ranked = _rank(members, passing, files) if files is not None else []
+        width[name] = len(ranked)
+        tops[name] = _top(ranked) if files is not None else _innermost(members[0], is_test_path)
+    groups: list[tuple[int, list[TestFailure]]] = []
     while tops:
         votes: dict[FunctionKey, list[str]] = {}
         for name, keys in tops.items():
             for key in keys:
                 votes.setdefault(key, []).append(name)
         together = max(votes.values(), key=len) if votes else [next(iter(tops))]  # the first of equals
-        groups.append([failure for name in together for failure in cases[name]])
+        groups.append((min(width[n] for n in together), [failure for name in together for failure in cases[name]]))
         for name in together:
             del tops[name]
     order = {failure.node_id: number for number, failure in enumerate(failures)}
-    return sorted(groups, key=lambda members: order[members[0].node_id])
+    groups.sort(key=lambda item: (item[0], order[item[1][0].node_id]))
+    return [members for _, members in groups]
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,11 @@ def test_stacked(n, word):
     assert f(n, word)
 
 
+@pytest.mark.parametrize("n", [1, 2])
+def test_both(tmp_path, n):
+    assert f(tmp_path, n)
+
+
 @pytest.mark.parametrize("n", CASES)
 def test_elsewhere(n): assert f(n)
 
@@ -87,6 +92,10 @@ def test_the_parameters_of_a_case_are_set_before_its_body(case, values):
     shown = source(f"test_cases[{case}]")
     assert shown.startswith(values)
     assert shown.endswith("assert f(n) == expected\n")
+
+
+def test_parameters_beside_fixtures_are_told_in_a_comment():
+    assert source("test_both[2]") == "# n = 2\ndef test_both(tmp_path, n):\n    assert f(tmp_path, n)\n"
 
 
 def test_parameters_of_stacked_decorators_are_found_by_their_ids():
@@ -209,3 +218,8 @@ def test_the_context_keeps_to_its_budget():
 
 def test_a_function_that_needs_nothing_has_no_context():
     assert surroundings(function(b"def f(x):\n    return x\n", "f"), b"def f(x):\n    return x\n") == ""
+
+
+def test_a_nested_function_is_shown_with_the_function_around_it():
+    nested = b"def outer(a):\n    def inner(b):\n        return a + b\n    return inner\n"
+    assert surroundings(function(nested, "inner"), nested) == nested.decode()

@@ -188,3 +188,8 @@ def test_without_sources_the_innermost_frames_are_compared():
     failures = [failure("test_a", frames=frames), failure("test_b", frames=frames), failure("test_c")]
     assert ids(group(failures)) == [["test_a", "test_b"], ["test_c"]]
     assert group([]) == []
+
+
+def test_groups_of_tests_that_execute_fewer_functions_come_first():
+    failures = [failure("test_a", POP, PUSH, INIT), failure("test_b", TOTAL)]
+    assert ids(group(failures, [], sources)) == [["test_b"], ["test_a"]]
