@@ -785,7 +785,7 @@ def pytest_arguments(root, files, extra):
     for name, options in (("xdist", ["-n0"]), ("pytest_cov", ["--no-cov"]), ("rerunfailures", ["--reruns=0"])):
         if name in installed:
             arguments += options
-    return [*arguments, *extra, *files]
+    return [*arguments, *extra, "--maxfail=0", *files]  # -x in addopts would hide the other failures
 
 
 def _plugin_names():
@@ -849,9 +849,10 @@ class Variants:
             node.body.insert(place, raising)
         elif self.code is not None and self.code.co_flags & 0x220 and not _yields(node) and _calls_frontier(node):
             node.body.append(_dead(ast.Expr(ast.Yield(None)), node.body[-1]))
+        ast.fix_missing_locations(tree)
         if trace:
             _instrument_function(node)
-        ast.fix_missing_locations(tree)
+            ast.fix_missing_locations(tree)
 
     def unit(self, source, trace=False, sentinel=False):
         """Return (compiled, tree) of the outermost function around the target, alone but under its own names."""
@@ -1433,7 +1434,7 @@ class Zygote:
         _install_builtins(self.tape, self.recorder)
         try:
             prepare(base64.b64decode(request["source"]), trace, bool(request.get("sentinel")))
-        except (LookupError, SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        except Exception as error:
             self.emit({"k": "refused", "why": "%s: %s" % (type(error).__name__, error)})
             _exit(0)
 
@@ -1533,8 +1534,9 @@ class Server:
         self.root, self.tmp = request["root"], request.get("tmp", "")
         if request.get("was"):
             _remap(request["was"], self.root)
-        if self.root not in sys.path:
-            sys.path += [os.path.join(self.root, "src"), self.root]
+        if self.root not in sys.path:  # after the standard library, before a copy that may be installed
+            place = next((n for n, entry in enumerate(sys.path) if "-packages" in entry), len(sys.path))
+            sys.path[place:place] = [os.path.join(self.root, "src"), self.root]
         try:
             pytest = importlib.metadata.version("pytest")
         except importlib.metadata.PackageNotFoundError:

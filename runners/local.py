@@ -206,6 +206,8 @@ class LocalRunner:
         root = str(self._root)
         for folder in sorted({*self._interpreter.folders, *map(os.path.realpath, self._interpreter.folders)}, key=len):
             own_code = folder == root or (folder.startswith(root + "/") and "site-packages" not in folder)
+            if folder == str(Path(__file__).parents[1]) and "-packages" not in folder:
+                continue  # ours: the tests have no use for it
             if own_code and not folder.startswith(root + "/.venv"):
                 continue  # an editable installation: the copy takes its place
             if os.path.exists(folder) and not any(folder == m or folder.startswith(m + "/") for m in mounted):

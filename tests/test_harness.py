@@ -43,7 +43,7 @@ def kinds(events: list[Event]) -> list[tuple[str, int]]:
 
 
 def values(event: Event) -> dict[str, str]:
-    return {name: text for name, text in event[3]}
+    return {pair[0]: pair[1] for pair in event[3]}
 
 
 LOOP = """
