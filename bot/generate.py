@@ -21,9 +21,10 @@ from bot.errors import ModelError
 from bot.functions import FunctionText
 from bot.models.language_model import LanguageModel, text_after
 from bot.records import Budget, Candidate, Emit, Setting, Spent, Suspect
-from runners.runner import Session
+from runners.runner import Execution, Session
 
-EDIT_BATCH = 32  # edits run at a time
+EDIT_BATCH = 32  # edits of which the passing ones are ranked by their whole bodies
+PART_SECONDS = 1.0  # what running some bodies at a time may take
 SAMPLE_BATCH = 8  # whole bodies sampled at a time
 STALE_BATCHES = 6  # sampling ends when this many batches in a row bring no new body
 TEST_LIMITS = (None, 1200, 400, 120, 0)  # characters of tests in the prompt, tried in order until it fits
@@ -126,6 +127,7 @@ class Search:
         self._names = names
         self._prompt: Prompt | None = None
         self._seen: set[str] = set()
+        self._part = 4  # bodies run at a time, until it is known how long they take
         self._found = self._run()
 
     @property
@@ -200,15 +202,25 @@ class Search:
         """Run the edit neighbourhood in ranked order; the passing edits of a batch come likeliest first."""
         for chunk in pool.chunks(self._trials.failing_lines()):
             for start in range(0, len(chunk), EDIT_BATCH):
-                room = _room(limits, meter.spent())
-                if room <= 0:
-                    return
-                batch = chunk[start : start + min(EDIT_BATCH, room)]
-                executions = self._trials.run([scored.edit.body for scored in batch])
-                passing = [s.edit for s, e in zip(batch, executions, strict=True) if e is not None and e.passed]
+                batch = [scored.edit for scored in chunk[start : start + EDIT_BATCH]]
+                executions = self._executed([edit.body for edit in batch], meter, limits)
+                passing = [e for e, run in zip(batch, executions, strict=False) if run is not None and run.passed]
                 ranked = sorted(passing, key=lambda edit: -self._logprob(edit.body)) if len(passing) > 1 else passing
                 for edit in ranked:
                     yield Found(edit.body, "edit", f"single edit {edit.operator} in line {edit.line}")
+                if len(executions) < len(batch):
+                    return
+
+    def _executed(self, bodies: Sequence[str], meter: Meter, limits: Budget) -> list[Execution | None]:
+        """Run the bodies in parts that take about a second; fewer than given when the limits are reached."""
+        found: list[Execution | None] = []
+        while len(found) < len(bodies) and (room := _room(limits, meter.spent())) > 0:
+            part = bodies[len(found) : len(found) + min(room, self._part)]
+            start = self._clock()
+            found += self._trials.run(part)
+            fast = self._clock() - start < PART_SECONDS
+            self._part = min(EDIT_BATCH, 2 * self._part) if fast else max(1, self._part // 2)
+        return found
 
     def _samples(self, setting: Setting, number: int, meter: Meter, limits: Budget) -> Iterator[Found]:
         """Sample whole bodies from the plain model, at two temperatures in turn, and run the new ones."""
@@ -232,11 +244,11 @@ class Search:
                 stop=lambda text: finished(prompt, text) is not None,
             )
             bodies = {body: None for row in rows if (body := _sampled_body(model, prompt, head, row))}
-            fresh = [body for body in bodies if body not in seen][: _room(limits, meter.spent())]
+            fresh = [body for body in bodies if body not in seen]
             seen.update(fresh)
             stale = 0 if fresh else stale + 1
             batch += 1
-            for body, execution in zip(fresh, self._trials.run(fresh), strict=True):
+            for body, execution in zip(fresh, self._executed(fresh, meter, limits), strict=False):
                 if execution is not None and execution.passed:
                     yield Found(body, "sampled", f"t={temperature:g}")
 

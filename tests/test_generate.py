@@ -148,7 +148,7 @@ def test_sampling_ends_when_nothing_new_comes():
 
 
 def test_a_spent_budget_ends_the_search():
-    run = Run(ScriptedModel(BODY), budget=Budget(None, 10, None, None))
+    run = Run(ScriptedModel(BODY), budget=Budget(None, 5, None, None))
     assert list(run.search) == []
     assert run.attempts() == ["gamma=0 t=0.8 d=3 s=3"]
 

@@ -19,7 +19,8 @@ from bot.decoding.edit_pool import EditPool
 from bot.decoding.guidance import Array, guide
 from bot.decoding.prompt import Prompt
 from bot.decoding.trials import Meter, Trials
-from bot.functions import FunctionText, at_statement_boundary, complete, logical_lines
+from bot.functions import FunctionText, at_statement_boundary, complete
+from bot.logical_lines import logical_lines
 from bot.models.language_model import Branch, DraftBranch, LanguageModel, text_after
 from bot.records import Budget, Emit, Origin, Setting
 from runners.runner import Execution

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 
 from bot.decoding.prompt import Prompt
 from bot.edits import Edit, single_edits
-from bot.functions import FunctionText, logical_lines
+from bot.functions import FunctionText
+from bot.logical_lines import logical_lines
 from bot.models.language_model import LanguageModel
 
 MAX_NAMES = 60
