@@ -1,10 +1,11 @@
 """Arm (H): single edits of the faulty body, tried one after the other against the tests, with no model.
 
-    nice -n 10 python benchmarks/edits.py CASES.jsonl [--limit N] [--all] [--case NAME]
+    nice -n 10 python benchmarks/edits.py CASES.jsonl [--limit N] [--all] [--examples] [--case NAME]
 
 CASES: HumanEvalFix cases, one JSON object a line. Every candidate runs in a forked, limited worker that is killed when
 it says nothing for too long; nothing of a case ever runs in this process. Prints a table: cases with a candidate that
-passes the full tests, cases whose reference fix is among the candidates, candidates, executions and CPU seconds.
+passes the tests, cases whose reference fix is among the candidates, candidates, executions and CPU seconds. With
+--examples only a case's examples guide, and "correct" counts the first passing candidates that pass the full tests too.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from bot.edits import Edit, same_code, single_edits
 from bot.functions import FunctionText, functions_in
 
-SECONDS_PER_CANDIDATE = 0.5
-SILENCE_S = 3.0
+LEAST_CPU_S = 0.1  # for a candidate, or ten times what the reference takes; CPU time: a busy machine changes no verdict
+SILENCE_S = 15.0
 MEMORY = 1 << 30
 
 
@@ -42,6 +43,7 @@ class Result:
     candidates: int
     passing: tuple[int, ...]  # ranks from 1 of the candidates that pass
     operators: tuple[str, ...]  # of those
+    correct: bool  # the first of them passes the full tests
     reference: bool  # the reference fix is a candidate
     executions: int
     enumerate_s: float
@@ -53,6 +55,11 @@ def main() -> None:
     parser.add_argument("cases", type=Path)
     parser.add_argument("--limit", type=int, default=6000)
     parser.add_argument("--all", action="store_true", help="run every candidate, do not stop at the first that passes")
+    parser.add_argument(
+        "--examples",
+        action="store_true",
+        help="guide by the examples, judge by the full tests; the reference is not looked for",
+    )
     parser.add_argument("--case", help="only the case of this task id")
     parser.add_argument("--json", type=Path, help="write the results there, one object a line")
     arguments = parser.parse_args()
@@ -60,7 +67,11 @@ def main() -> None:
     for line in arguments.cases.read_text().splitlines():
         case = json.loads(line)
         if arguments.case in (None, case["task_id"]):
-            results.append(measure(case, arguments.limit, arguments.all))
+            result = measure(case, arguments.limit, arguments.all, arguments.examples)
+            if result is None:
+                print(f"{case['task_id']:12} the fault passes the examples: left out")
+                continue
+            results.append(result)
             print(describe(results[-1]), flush=True)
             if arguments.json:
                 with arguments.json.open("a") as file:
@@ -74,7 +85,7 @@ def describe(result: Result) -> str:
     return f"{result.name:12} {result.kind:16} {result.candidates:5} candidates  {first:28} {reference}"
 
 
-def measure(case: dict[str, Any], limit: int, everything: bool) -> Result:
+def measure(case: dict[str, Any], limit: int, everything: bool, examples: bool) -> Result | None:
     before = case.get("import", "") + "\n" + case["declaration"]
     function = find(before + case["buggy_solution"], case["entry_point"])
     reference = find(before + case["canonical_solution"], case["entry_point"])
@@ -84,22 +95,34 @@ def measure(case: dict[str, Any], limit: int, everything: bool) -> Result:
     prefix = before[: before.rindex("def ")]
     sources = [prefix + function.header + edit.body for edit in edits]
     test = case["test"]
-    if run([prefix + reference.text, prefix + function.text], test, True)[0] != [0]:
+    begun = children_cpu_s()
+    passes = run([prefix + reference.text], test, True)[0]
+    cpu_s = max(LEAST_CPU_S, 10 * (children_cpu_s() - begun))
+    if not passes or run([prefix + function.text], test, True)[0]:
         raise SystemExit(f"{case['task_id']}: the reference must pass and the fault must fail")
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    passing, executions = run(sources, test, everything)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    guide = case["example_test"] if examples else test
+    if examples and run([prefix + function.text], guide, True)[0]:
+        return None
+    begun = children_cpu_s()
+    passing, executions = run(sources, guide, everything, cpu_s)
+    executed = children_cpu_s() - begun
     return Result(
         name=case["task_id"],
         kind=case["bug_type"],
         candidates=len(edits),
         passing=tuple(index + 1 for index in passing),
         operators=tuple(edits[index].operator for index in passing),
-        reference=contains(edits, function.header, reference.text),
+        correct=bool(passing) and bool(run([sources[passing[0]]], test, True)[0]),
+        reference=not examples and contains(edits, function.header, reference.text),
         executions=executions,
         enumerate_s=enumerated,
-        execute_s=after.ru_utime + after.ru_stime - used.ru_utime - used.ru_stime,
+        execute_s=executed,
     )
+
+
+def children_cpu_s() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def find(source: str, name: str) -> FunctionText:
@@ -120,7 +143,7 @@ def module_names(source: str, entry_point: str) -> list[str]:
     return [name for name in found if name not in ("List", "Optional", "Tuple", "Any", "Dict", "*")]
 
 
-def run(sources: list[str], test: str, everything: bool) -> tuple[list[int], int]:
+def run(sources: list[str], test: str, everything: bool, cpu_s: float = 3.0) -> tuple[list[int], int]:
     """Return the indices of the sources that pass `test`, and how many were run."""
     passing: list[int] = []
     done = 0
@@ -128,7 +151,7 @@ def run(sources: list[str], test: str, everything: bool) -> tuple[list[int], int
         reader, writer = os.pipe()
         child = os.fork()
         if child == 0:
-            work(sources, test, done, writer)
+            work(sources, test, done, writer, cpu_s)
         os.close(writer)
         finished = False
         try:
@@ -152,8 +175,8 @@ def run(sources: list[str], test: str, everything: bool) -> tuple[list[int], int
     return passing, done
 
 
-def work(sources: list[str], test: str, first: int, writer: int) -> None:
-    """Run candidates from `first` on, one byte each; never returns."""
+def work(sources: list[str], test: str, first: int, writer: int, cpu_s: float) -> None:
+    """Run candidates from `first` on for at most `cpu_s` each, tell the outcome in one byte each; never return."""
     null = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(null, descriptor)
@@ -166,11 +189,11 @@ def work(sources: list[str], test: str, first: int, writer: int) -> None:
     def expire(*_: object) -> None:
         raise TimeoutError
 
-    signal.signal(signal.SIGALRM, expire)
+    signal.signal(signal.SIGPROF, expire)
     for source in sources[first:]:
         reply = b"-"
         try:
-            signal.setitimer(signal.ITIMER_REAL, SECONDS_PER_CANDIDATE)
+            signal.setitimer(signal.ITIMER_PROF, cpu_s)
             names: dict[str, Any] = {"__name__": "case"}
             exec(compile(source, "<candidate>", "exec"), names)
             exec(compile(test, "<test>", "exec"), names)
@@ -179,7 +202,7 @@ def work(sources: list[str], test: str, first: int, writer: int) -> None:
             pass
         finally:
             with contextlib.suppress(BaseException):
-                signal.setitimer(signal.ITIMER_REAL, 0)
+                signal.setitimer(signal.ITIMER_PROF, 0)
         os.write(writer, reply)
     os._exit(0)
 
@@ -188,12 +211,13 @@ def print_table(results: list[Result]) -> None:
     kinds: dict[str, list[Result]] = defaultdict(list)
     for result in results:
         kinds[result.kind].append(result)
-    print(f"\n{'bug type':18} {'cases':>5} {'passing':>7} {'reference':>9} {'candidates':>10} {'rank':>6} {'CPU s':>6}")
+    print(f"\n{'bug type':18} cases passing correct reference candidates   rank  CPU s")
     for kind, rows in [*sorted(kinds.items()), ("all", results)]:
         passed = [row for row in rows if row.passing]
         rank = statistics.median(row.passing[0] for row in passed) if passed else 0
         print(
-            f"{kind:18} {len(rows):5} {len(passed):7} {sum(row.reference for row in rows):9}"
+            f"{kind:18} {len(rows):5} {len(passed):7} {sum(row.correct for row in rows):7}"
+            f" {sum(row.reference for row in rows):9}"
             f" {statistics.median(row.candidates for row in rows):10.0f} {rank:6.0f}"
             f" {statistics.median(row.enumerate_s + row.execute_s for row in rows):6.2f}"
         )
