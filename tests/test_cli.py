@@ -453,11 +453,12 @@ def test_a_reader_that_goes_away_is_no_failure(checkout):
 
 
 def test_version_and_help_are_fast_and_load_nothing_heavy():
-    started = time.monotonic()
+    before = os.times()
     result = command("--version")
     assert (result.returncode, result.stdout.split()[0]) == (0, "egcfg-fix,")
     assert command("--help").returncode == 0
-    assert time.monotonic() - started < 5
+    after = os.times()
+    assert after.children_user - before.children_user < 2  # seconds of processor, whatever else the machine does
     loaded = subprocess.run(
         [sys.executable, "-c", "import sys, bot.cli; print(*sys.modules)"],
         cwd=ROOT,
