@@ -18,8 +18,9 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Literal
 
+from bot.logical_lines import BLANK, LogicalLine, indent_of, placed, scan, width_of
+from bot.logical_lines import logical_lines as logical_lines  # belongs to what this module offers
 from runners.runner import FRONTIER
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
@@ -27,15 +28,7 @@ FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 INDENT = 4
 _BLOCKS = ("body", "handlers", "orelse", "finalbody", "cases")
 _NEWLINE = re.compile(rb"\r\n|\n|\r")
-_BLANK = " \t\f"
 _PARSING = threading.Lock()  # warning filters are global
-_TOKEN = re.compile(
-    r'''(?P<string>"""[^\\"]*(?:(?:\\.|"(?!""))[^\\"]*)*"""|\'\'\'[^\\']*(?:(?:\\.|'(?!''))[^\\']*)*\'\'\'
-        |"(?!"")[^\\"\n]*(?:\\.[^\\"\n]*)*"|'(?!'')[^\\'\n]*(?:\\.[^\\'\n]*)*')
-    |(?P<open_triple>"""|\'\'\')|(?P<open_quote>["'][^\n]*)|(?P<comment>\#[^\n]*)
-    |(?P<open>[(\[{])|(?P<close>[)\]}])|(?P<join>\\\n)|(?P<newline>\n)''',
-    re.VERBOSE | re.DOTALL,
-)
 
 
 class BodyError(ValueError):
@@ -150,7 +143,7 @@ def _tidy(body: str) -> str:
     if "\r" in body or "\0" in body:
         raise BodyError("The body holds control characters that no source file may hold.")
     lines = body.split("\n")
-    while lines and not lines[-1].strip(_BLANK):
+    while lines and not lines[-1].strip(BLANK):
         lines.pop()
     return "".join(f"{line}\n" for line in lines)
 
@@ -190,13 +183,13 @@ def _reindented(function: FunctionText, body: str) -> list[str]:
     """Return the body's lines in the file's indentation, without newlines."""
     text = function.header + body
     lines = text.split("\n")[:-1]
-    for logical, (level, extra) in _placed(_scan(text)):
+    for logical, (level, extra) in placed(scan(text)):
         lead = function.def_indent if level == 0 else function.body_indent + function.unit * (level - 1)
         own = len(logical.indent)
         for number in range(logical.first, logical.last + 1):
             if number not in logical.in_string:
-                line = lines[number].lstrip(_BLANK)
-                shift = extra if number == logical.first else _width(_indent(lines[number])) - own
+                line = lines[number].lstrip(BLANK)
+                shift = extra if number == logical.first else width_of(indent_of(lines[number])) - own
                 lines[number] = _shifted(lead, shift) + line if line else ""
     return lines[function.header_lines :]
 
@@ -272,19 +265,8 @@ def at_statement_boundary(function: FunctionText, partial_body: str) -> bool:  #
         return True
     if not text.endswith("\n"):
         return False
-    last = _scan(text)[-1]
+    last = scan(text)[-1]
     return last.kind == "code" and last.whole and not last.broken
-
-
-def logical_lines(text: str) -> list[str]:
-    """Return the text cut after each statement line; blank and comment lines go with the line that follows them."""
-    parts: list[str] = []
-    start = 0
-    for logical in _scan(text):
-        if logical.kind == "code" and logical.whole:
-            parts.append(text[start : logical.stop])
-            start = logical.stop
-    return [*parts, text[start:]] if start < len(text) else parts
 
 
 def complete(function: FunctionText, partial_body: str) -> str | None:
@@ -295,11 +277,11 @@ def complete(function: FunctionText, partial_body: str) -> str | None:
     and once more at the end of the body, so that nothing written half ever looks as if it returned None. Lines from
     the first syntax error on are dropped too; None if nothing is left then.
     """
-    logicals = _scan(partial_body.replace("\r\n", "\n"))
+    logicals = scan(partial_body.replace("\r\n", "\n"))
     text = partial_body.replace("\r\n", "\n")
     hint = -1
     if logicals and not logicals[-1].whole:
-        hint = _width(logicals.pop().indent)
+        hint = width_of(logicals.pop().indent)
     first = next((n for n, line in enumerate(logicals) if line.kind == "code" and not line.indent), None)
     if first is not None:  # a line at column 0: the body had ended before it
         body = text[: logicals[first].start]
@@ -314,7 +296,7 @@ def complete(function: FunctionText, partial_body: str) -> str | None:
         codes = [n for n, line in enumerate(logicals) if line.kind == "code"]
         if len(codes) < 2 and (had_code or not codes):
             return None
-        hint = _width(logicals[codes[-1]].indent)
+        hint = width_of(logicals[codes[-1]].indent)
         logicals = logicals[: codes[-1]]
 
 
@@ -327,13 +309,13 @@ class _Block:
     header_width: int
 
 
-def _completions(text: str, logicals: Sequence[_Logical], hint: int) -> Iterator[str]:
+def _completions(text: str, logicals: Sequence[LogicalLine], hint: int) -> Iterator[str]:
     """Yield bodies to try, the best first. hint: columns where the next statement begins, -1 if unknown."""
     codes = [line for line in logicals if line.kind == "code"]
     blocks = _open_blocks(codes)
     base = blocks[0].width
     if codes and codes[-1].opens_block:
-        header = _width(codes[-1].indent)
+        header = width_of(codes[-1].indent)
         width = hint if hint > header else header + INDENT
         blocks.append(_Block(width, codes[-1].keyword, header))
         places = [width]
@@ -369,21 +351,21 @@ def _handler(block: _Block) -> list[tuple[int, str]]:
     return [(block.header_width, "except BaseException:"), (block.header_width + INDENT, "raise")]
 
 
-def _open_blocks(codes: Sequence[_Logical]) -> list[_Block]:
+def _open_blocks(codes: Sequence[LogicalLine]) -> list[_Block]:
     """Return the blocks that are open after these lines, outermost first."""
-    blocks = [_Block(_width(codes[0].indent) if codes else INDENT, "def", 0)]
-    previous: _Logical | None = None
+    blocks = [_Block(width_of(codes[0].indent) if codes else INDENT, "def", 0)]
+    previous: LogicalLine | None = None
     for line in codes:
-        width = _width(line.indent)
+        width = width_of(line.indent)
         while len(blocks) > 1 and width < blocks[-1].width:
             blocks.pop()
         if previous is not None and width > blocks[-1].width:
-            blocks.append(_Block(width, previous.keyword, _width(previous.indent)))
+            blocks.append(_Block(width, previous.keyword, width_of(previous.indent)))
         previous = line
     return blocks
 
 
-def _without_decorators(logicals: list[_Logical]) -> list[_Logical]:
+def _without_decorators(logicals: list[LogicalLine]) -> list[LogicalLine]:
     """Return the lines without decorators at the end that decorate nothing yet."""
     end = len(logicals)
     for number in range(len(logicals) - 1, -1, -1):
@@ -394,137 +376,26 @@ def _without_decorators(logicals: list[_Logical]) -> list[_Logical]:
     return logicals[:end]
 
 
-# ---------------------------------------------------------------------------------------------------- logical lines
-
-
-@dataclass(frozen=True, slots=True)
-class _Logical:
-    """A logical line of a text, or a blank or comment line.
-
-    first, last: physical lines, 0-based. start, stop: offsets in the text, the newline included.
-    whole: ends with its newline, outside brackets and strings. broken: holds a string cut by the end of a line.
-    in_string: physical lines that begin inside a string.
-    """
-
-    kind: Literal["code", "comment", "blank"]
-    first: int
-    last: int
-    start: int
-    stop: int
-    indent: str
-    keyword: str  # first word, or "@"
-    whole: bool
-    broken: bool
-    opens_block: bool
-    in_string: frozenset[int]
-
-
-def _scan(text: str) -> list[_Logical]:
-    """Return the logical lines of a text, which need not be valid Python. An unfinished one comes last."""
-    found: list[_Logical] = []
-    start = line = first = depth = 0
-    comment = -1
-    broken = False
-    in_string: set[int] = set()
-
-    def close(stop: int, last: int, whole: bool) -> None:
-        nonlocal start, first, depth, comment, broken
-        code = text[start : comment if comment >= 0 else stop]
-        found.append(_logical(text[start:stop], code, first, last, start, whole, broken, frozenset(in_string)))
-        start, first, depth, comment, broken = stop, last + 1, 0, -1, False
-        in_string.clear()
-
-    for token in _TOKEN.finditer(text):
-        kind = token.lastgroup
-        if kind == "newline":
-            if depth == 0:
-                close(token.end(), line, True)
-            else:
-                comment = -1
-            line += 1
-        elif kind == "string":
-            newlines = token.group().count("\n")
-            in_string.update(range(line + 1, line + newlines + 1))
-            line += newlines
-        elif kind == "open":
-            depth += 1
-        elif kind == "close":
-            depth = max(0, depth - 1)
-        elif kind == "join":
-            line += 1
-        elif kind == "comment":
-            comment = token.start()
-        elif kind == "open_quote":
-            broken = True
-        elif kind == "open_triple":
-            newlines = text.count("\n", token.end())
-            in_string.update(range(line + 1, line + newlines + 1))
-            close(len(text), line + newlines - text.endswith("\n"), False)
-            return found
-    if start < len(text):
-        close(len(text), line - text.endswith("\n"), False)
-    return found
-
-
-def _logical(
-    line: str, code: str, first: int, last: int, start: int, whole: bool, broken: bool, in_string: frozenset[int]
-) -> _Logical:
-    indent = _indent(line)
-    words = code.strip()
-    kind: Literal["code", "comment", "blank"] = "code" if words else "comment" if line.strip() else "blank"
-    keyword = "@" if words.startswith("@") else (re.match(r"\w*", words.removeprefix("async ").lstrip()) or [""])[0]
-    return _Logical(
-        kind, first, last, start, start + len(line), indent, keyword, whole, broken, words.endswith(":"), in_string
-    )
-
-
-def _placed(logicals: Sequence[_Logical]) -> Iterator[tuple[_Logical, tuple[int, int]]]:
-    """Yield each logical line with its nesting level and the columns its first line has beyond that level."""
-    stack: list[int] = []
-    for number, line in enumerate(logicals):
-        width = _width(line.indent)
-        if line.kind == "code":
-            while stack and width < stack[-1]:
-                stack.pop()
-            if not stack or width > stack[-1]:
-                stack.append(width)
-            yield line, (len(stack) - 1, 0)
-        else:
-            following = next((_width(n.indent) for n in logicals[number:] if n.kind == "code"), -1)
-            levels = [*stack, following] if stack and following > stack[-1] else stack
-            level = max((n for n, at in enumerate(levels) if at <= width), default=0)
-            yield line, (level, max(0, width - levels[level]) if levels else 0)
-
-
 def _normalised(lines: Sequence[str]) -> tuple[list[str], dict[int, str]]:
     """Return a function's lines in four-space indentation, and the file's own indentation of each level."""
     result = list(lines)
     indents: dict[int, str] = {}
-    for logical, (level, extra) in _placed(_scan("".join(f"{line}\n" for line in lines))):
+    for logical, (level, extra) in placed(scan("".join(f"{line}\n" for line in lines))):
         if logical.kind == "code":
             indents.setdefault(level, logical.indent.rpartition("\f")[2])
         for number in range(logical.first, logical.last + 1):
             if number in logical.in_string:
                 continue
-            lead = _indent(lines[number])
+            lead = indent_of(lines[number])
             if number == logical.first:
                 more = extra
             elif lead.startswith(logical.indent):
                 more = len(lead[len(logical.indent) :].expandtabs(INDENT))
             else:
-                more = _width(lead) - _width(logical.indent)
+                more = width_of(lead) - width_of(logical.indent)
             text = lines[number][len(lead) :]
             result[number] = " " * max(0, INDENT * level + more) + text if text else ""
     return result, indents
-
-
-def _indent(line: str) -> str:
-    return line[: len(line) - len(line.lstrip(_BLANK))]
-
-
-def _width(indent: str) -> int:
-    """Return the columns of an indentation as the Python tokenizer counts them."""
-    return len(indent.rpartition("\f")[2].expandtabs(8))
 
 
 def _lines(text: str) -> list[str]:
@@ -576,7 +447,9 @@ def _read(source: bytes) -> _Module | None:
     for raw in raws:
         offsets.append(offsets[-1] + len(raw))
     newlines = [text[len(line) :] for text, line in zip(texts, lines, strict=True)]
-    unit = next((_indent(lines[n.body[0].lineno - 1]) for n in tree.body if isinstance(n, _Indented) and _below(n)), "")
+    unit = next(
+        (indent_of(lines[n.body[0].lineno - 1]) for n in tree.body if isinstance(n, _Indented) and _below(n)), ""
+    )
     places = sorted(_places(tree), key=lambda place: place.first_line)
     return _Module(encoding, tuple(lines), tuple(newlines), tuple(offsets), source, tuple(places), unit or " " * INDENT)
 
@@ -623,7 +496,7 @@ def _function_text(module: _Module, place: _Place) -> FunctionText | None:
         normal[header_lines : header_lines + 1] = [normal[header_lines][: colon - dropped], first]
         header_lines += 1
     text = "".join(f"{line}\n" for line in normal)
-    def_indent = _indent(lines[0]).rpartition("\f")[2]
+    def_indent = indent_of(lines[0]).rpartition("\f")[2]
     body_indent = indents.get(1, def_indent + module.unit)
     deeper = indents.get(2, "")
     unit = deeper[len(body_indent) :] if deeper.startswith(body_indent) else body_indent.removeprefix(def_indent)
@@ -661,9 +534,9 @@ def _cut(
     text = module.lines[line - 1]
     before = text[: _characters(text, statements[0].col_offset)]
     if isinstance(statements[0], FunctionNode | ast.ClassDef):
-        before = _indent(text)
+        before = indent_of(text)
     joined = line > 1 and module.lines[line - 2].endswith("\\")
-    if not before.strip(_BLANK):
+    if not before.strip(BLANK):
         return None if joined else (line, module.offsets[line - 1], False)
     if docstring or joined or not before.rstrip().endswith(":"):
         return None

@@ -507,7 +507,7 @@ def test_no_half_of_any_library_body_ever_returns_by_itself():
                 assert any(FRONTIER in ast.dump(statement) for statement in last.body[-2:])
 
 
-# ---------------------------------------------------------------------------------------------------- logical lines
+# --------------------------------------------------------------------------------------------- statement boundaries
 
 
 @pytest.mark.parametrize(
@@ -547,11 +547,3 @@ def test_boundaries_of_library_bodies_are_where_tokenize_ends_logical_lines():
             for number in range(function.header_lines + 1, len(lines) + 1):
                 text = "".join(f"{line}\n" for line in lines[function.header_lines : number])
                 assert at_statement_boundary(function, text) == (number in ends), (path, number)
-
-
-def test_logical_lines_take_the_comments_before_them_along():
-    text = "    # a\n\n    x = g(\n        1,\n    )\n    return '''\n'''\n    # end\n"
-    parts = logical_lines(text)
-    assert parts == ["    # a\n\n    x = g(\n        1,\n    )\n", "    return '''\n'''\n", "    # end\n"]
-    assert logical_lines("    x = (\n") == ["    x = (\n"]
-    assert logical_lines("") == []
