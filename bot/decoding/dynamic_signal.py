@@ -19,6 +19,8 @@ Measure = Callable[[str], int]  # the length of a text in tokens
 
 ENTRY_TOKENS = 150
 SIGNAL_TOKENS = 800
+TAGGED_ENTRY_TOKENS = 70  # the signals that the embedded model was trained on are this short
+TAGGED_SIGNAL_TOKENS = 190
 MESSAGE_CHARS = 80
 VALUE_CHARS = 120
 CONTINUATION_LINES = 8
