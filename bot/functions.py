@@ -124,7 +124,8 @@ def splice(source: bytes, function: FunctionText, body: str) -> bytes:
     body = _tidy(body)
     wanted = _parse_function(function, body)
     problem = "The body cannot be written with this file's indentation."
-    for lines in (_reusing(function, body), _reindented(function, body)):
+    plain = _reindented(function, body)
+    for lines in (_reusing(function, body, plain), plain):
         try:
             raw = _assemble(source, function, lines)
         except UnicodeEncodeError as error:
@@ -202,9 +203,9 @@ def _shifted(lead: str, columns: int) -> str:
     return lead + ("\t" * (columns // INDENT) + " " * (columns % INDENT) if "\t" in lead else " " * columns)
 
 
-def _reusing(function: FunctionText, body: str) -> list[str | bytes]:
-    """Return the body's lines: the file's own bytes where the old body has the same line, else re-indented text."""
-    lines: list[str | bytes] = list(_reindented(function, body))
+def _reusing(function: FunctionText, body: str, plain: list[str]) -> list[str | bytes]:
+    """Return the body's lines: the file's own bytes where the old body has the same line, else the `plain` ones."""
+    lines: list[str | bytes] = list(plain)
     if function.inline or not function.raw:
         return lines
     theirs = _byte_lines(function.raw)
@@ -247,7 +248,7 @@ def _difference(function: FunctionText, region: bytes, wanted: list[ast.stmt]) -
         return f"The file would not parse with this body: {error}."
     if len(body) != 1 or not isinstance(body[0], FunctionNode) or body[0].name != function.name:
         return "The body reaches outside its function."
-    if [_dump(statement) for statement in body[0].body] != [_dump(statement) for statement in wanted]:
+    if not _same(body[0].body, wanted):
         return "The body cannot be written with this file's indentation."
     return ""
 
@@ -553,7 +554,7 @@ def _faithful(function: FunctionText, node: FunctionNode) -> bool:
         tree = _parse(function.text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
-    return len(tree.body) == 1 and _dump(tree.body[0]) == _dump(node)
+    return len(tree.body) == 1 and _same(tree.body[0], node)
 
 
 def has_yield(node: FunctionNode) -> bool:
@@ -614,5 +615,12 @@ def _parse(text: str) -> ast.Module:
         return ast.parse(text)
 
 
-def _dump(node: ast.AST) -> str:
-    return ast.dump(node, include_attributes=False)
+def _same(left: object, right: object) -> bool:
+    """True if two syntax trees are equal but for positions."""
+    if type(left) is not type(right):
+        return False
+    if isinstance(left, ast.AST):
+        return all(_same(getattr(left, name, None), getattr(right, name, None)) for name in left._fields)
+    if isinstance(left, list) and isinstance(right, list):
+        return len(left) == len(right) and all(map(_same, left, right))
+    return left == right
