@@ -177,9 +177,11 @@ class DockerSandbox:
 
     def close(self) -> None:
         """Kill and remove the container."""
+        response = getattr(self._wire, "_response", None)  # holds the connection of the attach request
+        for part in (response, self._wire):
+            with suppress(OSError, ValueError, AttributeError):
+                part.close()  # type: ignore[union-attr]
         self.channel.close()
-        with suppress(OSError):
-            self._wire.close()
 
 
 def build(client: Any, root: Path, base: str | None = None) -> str:
@@ -246,8 +248,17 @@ def _started(pid: int) -> str:
 
 def _connect(timeout_s: float) -> Any:
     with _explained("No Docker Engine answers"):
+        host = os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
+        if host.startswith("unix://"):  # the SDK leaks its socket when nobody listens
+            with socket.socket(socket.AF_UNIX) as probe:
+                probe.settimeout(timeout_s)
+                probe.connect(host.removeprefix("unix://"))
         client = docker.from_env(timeout=int(timeout_s))
-        client.ping()
+        try:
+            client.ping()
+        except BaseException:
+            client.close()
+            raise
     return client
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -76,19 +77,32 @@ class WarmSession:
         return Execution(tuple(_with_trace(run, lost) for run in ordered), time.monotonic() - started)
 
     def _ask_patiently(self, level: str, source: bytes, trace: bool) -> ExecutionReply | None:
-        """Ask once, and once more in a new sandbox if this one is lost; None when that is lost too."""
+        """Ask once, and once more in a new sandbox if this one is lost; None when none can be started.
+
+        A variant during which two sandboxes were lost is taken to be the cause.
+        """
+        lost = ""
         for _ in range(2):
             try:
                 if self._sandbox is None and level not in self._prepare(swap=self.level == "swap"):
                     return None
-                reply = self._ask(level, source, trace=trace)
             except SandboxLost:
                 self._close_sandbox()
+                continue
+            try:
+                reply = self._ask(level, source, trace=trace)
+            except SandboxLost as error:
+                self._close_sandbox()
+                lost = error.message
                 continue
             if reply.dirty:  # something survived: the next execution starts afresh
                 self._close_sandbox()
             return reply
-        return None
+        if not lost:
+            return None
+        gone = Trace(lost="the sandbox was lost") if trace else None
+        runs = tuple(TestRun(node, "crashed", message=lost, trace=gone) for node in self._nodes)
+        return ExecutionReply(runs, 0.0, "", {}, False)
 
     def _ask(self, level: str, source: bytes, *, trace: bool = False, sentinel: bool = False) -> ExecutionReply:
         assert self._sandbox is not None
@@ -186,8 +200,6 @@ def _difference(truth: list[tuple[str, str, str, str]], seen: list[tuple[str, st
 
 
 def _with_trace(run: TestRun, trace: Trace | None) -> TestRun:
-    from dataclasses import replace
-
     return replace(run, trace=trace) if trace is not None else run
 
 

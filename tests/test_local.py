@@ -447,7 +447,7 @@ CASES: dict[str, tuple[str, str, str, str]] = {
         "swap",
     ),
     "super": (
-        "class A:\n    def __init__(self): pass\nclass B(A):\n    def f(self):\n        super().__init__()\n        return {R}\n",
+        "class A: pass\nclass B(A):\n    def f(self):\n        super().__init__()\n        return {R}\n",
         "B.f",
         "from m import B\ndef test_it(): assert B().f() == 2",
         "swap",
