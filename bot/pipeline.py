@@ -74,15 +74,19 @@ def find(root: Path, config: Config, emit: Emit) -> tuple[Discovery, list[Group]
         return discovery, _localised(root, config, discovery, emit)
 
 
-def repair(root: Path, config: Config, emit: Emit) -> Outcome:
-    """Find, blame, regenerate and verify; returns what came of it. Never writes into `root`."""
+def repair(root: Path, config: Config, emit: Emit, *, model: LanguageModel | None = None) -> Outcome:
+    """Find, blame, regenerate and verify; returns what came of it. Never writes into `root`.
+
+    model: used instead of the one that `config` names, which is only loaded when there is something to repair.
+    """
     start = time.monotonic()
+    if model is None:
+        check_model(config)
     with _opened(root, config, emit) as runner:
         discovery = discover(runner, tests=config.tests, emit=emit)
         groups = _localised(root, config, discovery, emit)
         repairs = [_unrepairable(failure) for failure in discovery.failures if not failure.repairable]
-        model = None
-        if groups:
+        if groups and model is None:
             emit("stage", name="model", text=f"Loading the model {config.model}")
             model = load_model(config)
         fixed: set[str] = set()
@@ -101,6 +105,14 @@ def repair(root: Path, config: Config, emit: Emit) -> Outcome:
         environment = _environment(config, runner, model)
     spent = replace(sum((r.spent for r in repairs), Spent()), seconds=time.monotonic() - start)
     return Outcome(discovery, tuple(repairs), spent, environment, still)
+
+
+def check_model(config: Config) -> None:
+    """Raise ModelMissing early when the configuration names a directory without weights."""
+    if "://" not in config.model:
+        from bot.models.huggingface import locate
+
+        locate(config.model)
 
 
 def load_model(config: Config) -> LanguageModel:

@@ -57,7 +57,7 @@ def load(
     import transformers
 
     transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    place, directory = _place(name)
+    place, directory = locate(name)
     where = _device(device)
     kind = _dtype(dtype, where)
     settings = {"revision": revision} if revision and not directory else {}
@@ -72,7 +72,7 @@ def load(
     return HuggingFaceModel(name, network, tokenizer, fingerprint=fingerprint)
 
 
-def _place(name: str) -> tuple[str, Path | None]:
+def locate(name: str) -> tuple[str, Path | None]:
     """Return what to give to transformers, and the directory if it is one."""
     path = (
         Path(str(importlib.resources.files("bot.models") / "embedded")) if name == EMBEDDED else Path(name).expanduser()

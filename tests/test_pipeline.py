@@ -1,0 +1,166 @@
+"""The order of the stages, with a scripted model, the real sandbox and real repositories."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from bot import pipeline
+from bot.config import Config
+from bot.errors import ModelMissing, RepositoryError
+from bot.pipeline import combined, guards, repair, split_guides
+from bot.records import Budget, TestFailure
+from runners.runner import FunctionKey, TestRun
+from tests.fakes import ScriptedModel
+
+FAULTY = {
+    "shop/__init__.py": "",
+    "shop/cart.py": (
+        "class Cart:\n"
+        "    def __init__(self):\n"
+        "        self.lines = []\n\n"
+        "    def add(self, name, count, price):\n"
+        '        """Add `count` pieces at `price` cents each."""\n'
+        "        self.lines.append((name, count, price))\n\n"
+        "    def total(self):\n"
+        "        result = 0\n"
+        "        for _, count, price in self.lines:\n"
+        "            result += price\n"
+        "        return result\n"
+    ),
+    "tests/test_cart.py": (
+        "import pytest\nfrom shop.cart import Cart\n\n\n"
+        "@pytest.fixture\ndef cart():\n    return Cart()\n\n\n"
+        "def test_an_empty_cart_costs_nothing(cart):\n    assert cart.total() == 0\n\n\n"
+        "def test_one_piece(cart):\n    cart.add('pen', 1, 120)\n    assert cart.total() == 120\n\n\n"
+        "@pytest.mark.parametrize('count', [2, 3, 5])\n"
+        "def test_pieces_are_counted(cart, count):\n"
+        "    cart.add('pen', count, 120)\n    assert cart.total() == 120 * count\n"
+    ),
+}
+RIGHT = (
+    "    result = 0\n    for _, count, price in self.lines:\n        result += count * price\n    return result\n<end>"
+)
+WRONG = "    return 240\n<end>"
+
+
+@pytest.fixture
+def config():
+    return Config(runner="local", unsafe_local=True, budget=Budget(seconds=120, executions=400))
+
+
+class Events(list):
+    def __call__(self, event, **fields):
+        self.append((event, fields))
+
+    def of(self, name):
+        return [fields for event, fields in self if event == name]
+
+
+def test_a_faulty_method_is_found_regenerated_and_proven(repo, config):
+    root, events = repo(FAULTY), Events()
+    before = {path: (root / path).read_bytes() for path in FAULTY}
+    outcome = repair(root, config, events, model=ScriptedModel(RIGHT))
+    (done,) = outcome.repairs
+    assert outcome.all_repaired
+    assert done.patch is not None
+    assert done.patch.after == before["shop/cart.py"].replace(b"+= price", b"+= count * price")
+    assert done.candidate is not None
+    assert done.candidate.origin == "plain"
+    assert done.verdict is not None
+    assert done.verdict.word in ("strong", "plausible")
+    assert done.verdict.fixed == tuple(f"tests/test_cart.py::test_pieces_are_counted[{n}]" for n in (2, 3, 5))
+    assert outcome.spent.executions >= 1
+    assert {path: (root / path).read_bytes() for path in FAULTY} == before
+    order = [event for event, _ in events if event in ("ranking", "attempt", "candidate", "verdict", "repair")]
+    assert order[:2] == ["ranking", "attempt"]
+    assert order[-3:] == ["candidate", "verdict", "repair"]
+
+
+def test_the_model_is_not_touched_when_nothing_fails(repo, config):
+    files = {**FAULTY, "shop/cart.py": FAULTY["shop/cart.py"].replace("+= price", "+= count * price")}
+    outcome = repair(repo(files), config, Events(), model=None)
+    assert outcome.all_repaired
+    assert outcome.repairs == ()
+    assert outcome.environment["model fingerprint"] == "not loaded"
+
+
+def test_a_body_that_passes_what_guides_but_not_the_held_out_cases_is_not_published(repo, config):
+    decode_only = replace(config, gamma=(0.0,), budget=Budget(seconds=60, executions=12))
+    outcome = repair(repo(FAULTY), decode_only, Events(), model=ScriptedModel(WRONG))
+    assert not outcome.all_repaired
+    assert not any(item.published and b"240" in item.patch.after for item in outcome.repairs if item.patch)
+
+
+def test_two_faults_in_two_functions_get_a_patch_each_and_are_judged_together(repo, config):
+    files = {
+        "calc.py": "def half(x):\n    return x // 3\n\n\ndef double(x):\n    return x * 3\n",
+        "test_calc.py": (
+            "from calc import double, half\n\n\ndef test_half():\n    assert half(12) == 6\n\n\n"
+            "def test_half_of_ten():\n    assert half(10) == 5\n\n\n"
+            "def test_double():\n    assert double(4) == 8\n\n\ndef test_no_double():\n    assert double(0) == 0\n\n\n"
+            "def test_zero():\n    assert half(0) == 0\n"
+        ),
+    }
+    answer = "    return x {} 2\n<end>"
+    model = ScriptedModel(lambda prompt: answer.format("//" if "def half" in prompt.partition("<bug>")[2] else "*"))
+    outcome = repair(repo(files), config, Events(), model=model)
+    assert outcome.all_repaired
+    (both,) = combined(outcome.repairs).values()
+    assert both == b"def half(x):\n    return x // 2\n\n\ndef double(x):\n    return x * 2\n"
+
+
+def test_a_test_whose_module_cannot_be_imported_is_a_result_with_its_reason(repo, config):
+    files = {
+        "test_a.py": "import nowhere_to_be_found\n\n\ndef test_a():\n    pass\n",
+        "test_b.py": "def test_b(): pass\n",
+    }
+    outcome = repair(repo(files), config, Events(), model=None)
+    (done,) = outcome.repairs
+    assert not outcome.all_repaired
+    assert done.patch is None
+    assert "collect" in done.reason
+
+
+def test_a_repository_without_tests_is_an_error_that_says_so(repo, config):
+    with pytest.raises(RepositoryError, match="No tests"):
+        repair(repo({"a.py": "x = 1\n"}), config, Events(), model=None)
+
+
+def test_a_missing_model_directory_is_told_before_anything_runs(repo, config, tmp_path):
+    events = Events()
+    with pytest.raises(ModelMissing):
+        repair(repo(FAULTY), replace(config, model=str(tmp_path / "none")), events)
+    assert not events.of("stage")
+
+
+def test_excluded_files_are_never_suspects(repo, config):
+    outcome = repair(repo(FAULTY), replace(config, exclude=("shop/*",)), Events(), model=ScriptedModel(RIGHT))
+    (done,) = outcome.repairs
+    assert done.suspects == ()
+    assert done.patch is None
+
+
+def failure(node_id):
+    return TestFailure(node_id, "call", "failure", "AssertionError", "", ())
+
+
+@pytest.mark.parametrize(
+    ("count", "guiding", "held"), [(1, 1, 0), (2, 1, 1), (3, 2, 1), (4, 2, 2), (8, 4, 4), (20, 4, 16)]
+)
+def test_half_of_the_failing_tests_guide_at_most_four_and_the_rest_only_judge(count, guiding, held):
+    guides, rest = split_guides([failure(f"t::{n}") for n in range(count)])
+    assert (len(guides), len(rest)) == (guiding, held)
+    assert sorted([*guides, *rest]) == sorted(f"t::{n}" for n in range(count))
+
+
+def test_guards_are_the_passing_tests_that_say_most_about_the_suspect():
+    key, other = FunctionKey("a.py", "f", 1), FunctionKey("a.py", "g", 5)
+    wide = TestRun("t::wide", "passed", functions=frozenset({key, other}))
+    narrow = TestRun("t::narrow", "passed", functions=frozenset({key}))
+    elsewhere = TestRun("t::elsewhere", "passed", functions=frozenset({other}))
+    expected_to_fail = TestRun("t::xfail", "xfailed", functions=frozenset({key}))
+    assert guards([wide, elsewhere, expected_to_fail, narrow], key) == ["t::narrow", "t::wide"]
+    many = [TestRun(f"t::{n}", "passed", functions=frozenset({key})) for n in range(50)]
+    assert len(guards(many, key)) == pipeline.GUARDS
