@@ -121,7 +121,7 @@ def table(ways: dict[str, dict[str, float]], load: float) -> str:
     """Return a Markdown table; the ratios are to the cold container, or to the first way without Docker."""
     base = next(iter(ways.values()))
     lines = [
-        f"| one body, one test (load {load:.1f}, {os.cpu_count()} CPUs) | n | p10 ms | median ms | per second | ratio |",
+        f"| way (load {load:.1f}, {os.cpu_count()} CPUs) | n | p10 ms | median ms | per second | ratio |",
         "|---|---:|---:|---:|---:|---:|",
     ]
     for name, way in ways.items():
