@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -18,6 +19,7 @@ def open_runner(
     unsafe_local: bool = False,
     python: str | None = None,
     image: str | None = None,
+    pytest_args: Sequence[str] = (),
 ) -> Runner:
     """Return a runner for the repository at `root`; close it when done.
 
@@ -27,16 +29,16 @@ def open_runner(
     from runners.local import LocalRunner
 
     if kind == "local":
-        return LocalRunner(root, limits, python=python, unsafe=unsafe_local)
+        return LocalRunner(root, limits, python=python, unsafe=unsafe_local, pytest_args=pytest_args)
     from runners.docker import DockerRunner
 
     if kind == "docker":
-        return DockerRunner(root, limits, image=image)
+        return DockerRunner(root, limits, image=image, pytest_args=pytest_args)
     if kind != "auto":
         raise RunnerError(f"There is no runner {kind!r}.", hint="Use docker, local or auto.")
     if python is None:  # an interpreter of this machine cannot be used in a container
         try:
-            return DockerRunner(root, limits, image=image)
+            return DockerRunner(root, limits, image=image, pytest_args=pytest_args)
         except RunnerError as error:
             if image is not None:
                 raise
@@ -44,7 +46,7 @@ def open_runner(
     else:
         refused = RunnerError("an interpreter of this machine was named with --python")
     try:
-        return LocalRunner(root, limits, python=python, unsafe=unsafe_local)
+        return LocalRunner(root, limits, python=python, unsafe=unsafe_local, pytest_args=pytest_args)
     except (SandboxUnavailable, InterpreterMissing) as error:
         raise type(error)(
             f"{error.message} Docker cannot be used either: {refused.message}",

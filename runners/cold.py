@@ -226,7 +226,7 @@ class SuiteRecord:
             self.stop(f"stopped after {limits.suite_timeout_s:g} s")
         limit = limits.suite_timeout_s if why == "suite-timeout" else limits.test_timeout_s
         open_test = self._current
-        if not finished and why == "exited" and code == 0:
+        if self._canaries and self._collected and not finished and why == "exited" and code == 0:
             self._tamper("the process ended itself with status 0 before pytest was done")
         ending = death("", why, code, limit) if not finished else _ENDED_THE_RUN
         if open_test is not None:

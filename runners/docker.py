@@ -41,15 +41,22 @@ class DockerRunner:
     isolated = True
 
     def __init__(
-        self, root: Path, limits: Limits, image: str | None = None, base: str | None = None, timeout_s: float = 60.0
+        self,
+        root: Path,
+        limits: Limits,
+        image: str | None = None,
+        base: str | None = None,
+        timeout_s: float = 60.0,
+        pytest_args: Sequence[str] = (),
     ) -> None:
         """Find or build the image and make the copy.
 
         image: used as it is; else one is built on `base` with the repository's dependencies.
+        pytest_args: more arguments for every run of pytest, cold and warm.
         Raises DockerUnavailable when no engine answers or it cannot provide the image.
         """
         self.notes: list[str] = []
-        self._limits, self._root = limits, Path(root).resolve()
+        self._limits, self._root, self._arguments = limits, Path(root).resolve(), tuple(pytest_args)
         self._client = _connect(timeout_s)
         self._containers: set[str] = set()
         try:
@@ -69,11 +76,11 @@ class DockerRunner:
 
     def run_suite(self, request: SuiteRequest) -> SuiteRun:
         """Run tests in a fresh container on a fresh copy of the repository."""
-        return run_suite(self._start, self._workspace, self._limits, request)
+        return run_suite(self._start, self._workspace, self._limits, request.with_args(self._arguments))
 
     def open_session(self, target: Target, node_ids: Sequence[str]) -> Session:
         """Start a warm container in which variants of `target` meet the tests `node_ids`."""
-        return WarmSession(self._start, self._workspace, self._limits, target, node_ids)
+        return WarmSession(self._start, self._workspace, self._limits, target, node_ids, self._arguments)
 
     def close(self) -> None:
         """Remove containers and copies."""

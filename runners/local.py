@@ -136,8 +136,17 @@ def _isolation() -> list[str]:
 class LocalRunner:
     """Runs tests on this machine, in bubblewrap where that works."""
 
-    def __init__(self, root: Path, limits: Limits, python: str | None = None, unsafe: bool = False) -> None:
+    def __init__(
+        self,
+        root: Path,
+        limits: Limits,
+        python: str | None = None,
+        unsafe: bool = False,
+        pytest_args: Sequence[str] = (),
+    ) -> None:
         """Make the copy and find the interpreter. unsafe: go without a sandbox if there is none.
+
+        pytest_args: more arguments for every run of pytest, cold and warm.
 
         Raises SandboxUnavailable, InterpreterMissing, or RunnerError when the copy is impossible.
         """
@@ -149,17 +158,17 @@ class LocalRunner:
                 "with --unsafe-local.",
             )
         self.kind = "bubblewrap" if self.isolated else "unsafe-local"
-        self._root, self._limits = Path(root).resolve(), limits
+        self._root, self._limits, self._arguments = Path(root).resolve(), limits, tuple(pytest_args)
         self._interpreter = find_interpreter(self._root, python)
         self._workspace = Workspace(self._root)
 
     def run_suite(self, request: SuiteRequest) -> SuiteRun:
         """Run tests in a fresh process on a fresh copy of the repository."""
-        return run_suite(self._start, self._workspace, self._limits, request)
+        return run_suite(self._start, self._workspace, self._limits, request.with_args(self._arguments))
 
     def open_session(self, target: Target, node_ids: Sequence[str]) -> Session:
         """Start a warm sandbox in which variants of `target` meet the tests `node_ids`."""
-        return WarmSession(self._start, self._workspace, self._limits, target, node_ids)
+        return WarmSession(self._start, self._workspace, self._limits, target, node_ids, self._arguments)
 
     def close(self) -> None:
         """Remove the copies."""

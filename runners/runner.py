@@ -163,6 +163,10 @@ class SuiteRequest:
     canaries: bool = False
     pytest_args: tuple[str, ...] = ()
 
+    def with_args(self, pytest_args: Sequence[str]) -> SuiteRequest:
+        """Return the request with `pytest_args` before its own."""
+        return replace(self, pytest_args=(*pytest_args, *self.pytest_args))
+
 
 @dataclass(frozen=True, slots=True)
 class Target:

@@ -25,13 +25,20 @@ class WarmSession:
     """A session whose level is found at the start; what a level cannot run goes to the next slower one."""
 
     def __init__(
-        self, start: Start, workspace: Workspace, limits: Limits, target: Target, node_ids: Sequence[str]
+        self,
+        start: Start,
+        workspace: Workspace,
+        limits: Limits,
+        target: Target,
+        node_ids: Sequence[str],
+        pytest_args: Sequence[str] = (),
     ) -> None:
         self.level = "cold"
         self.executions = 0
         self.why: dict[str, str] = {}  # why a faster level is not used, for reports
         self._start, self._workspace, self._limits, self._target = start, workspace, limits, target
         self._nodes = list(dict.fromkeys(node_ids))
+        self._arguments = tuple(pytest_args)
         self._original = workspace.read(target.path)
         self._overlay: Path | None = None
         self._sandbox: Sandbox | None = None
@@ -68,7 +75,7 @@ class WarmSession:
         return self._execute_cold(source, trace)
 
     def _execute_cold(self, source: bytes, trace: bool) -> Execution:
-        request = SuiteRequest(tuple(self._nodes), {self._target.path: source})
+        request = SuiteRequest(tuple(self._nodes), {self._target.path: source}, pytest_args=self._arguments)
         started = time.monotonic()
         suite = run_suite(self._start, self._workspace, self._limits, request)
         runs = suite.by_id()
@@ -138,6 +145,7 @@ class WarmSession:
                 "first_line": self._target.first_line,
                 "source": encode(self._original),
                 "nodes": self._nodes,
+                "args": list(self._arguments),
                 "swap": swap,
                 "timeout": _PREPARE_TIMEOUT_S,
             }
@@ -155,7 +163,9 @@ class WarmSession:
 
     def _calibrate(self) -> None:
         """Find the fastest level that tells the truth about these tests."""
-        cold = run_suite(self._start, self._workspace, self._limits, SuiteRequest(tuple(self._nodes)))
+        cold = run_suite(
+            self._start, self._workspace, self._limits, SuiteRequest(tuple(self._nodes), pytest_args=self._arguments)
+        )
         truth = [_outcome(run) for run in cold.tests]
         ready = self._prepare(swap=True)
         reached: dict[str, bool] = {}

@@ -456,6 +456,8 @@ def parse_execution(frame: Mapping[str, Any], nodes: Sequence[str], trace: bool,
         frontier = isinstance(tape, dict) and bool(tape.get("fr"))
         reached[node] = isinstance(tape, dict) and bool(tape.get("se"))
         ending = death(node, why, item.get("code"), timeout_s) if why else None
+        if ending is not None and isinstance(tape, dict) and tape.get("run"):
+            ending = TestRun(node, "timeout", message="stopped in a loop that does not end")
         runs[node] = phases.run(trace=parse_trace(tape) if trace else None, frontier=frontier, ending=ending)
     errors = answer.get("errors")
     for error in errors[:20] if isinstance(errors, list) else ():
