@@ -1532,6 +1532,8 @@ class Server:
     def do_hello(self, request):
         """Say who we are, and set up paths: where the repository is, and where it was when it was installed."""
         self.root, self.tmp = request["root"], request.get("tmp", "")
+        if request.get("processes"):
+            _limit(resource.RLIMIT_NPROC, request["processes"])
         if request.get("was"):
             _remap(request["was"], self.root)
         if self.root not in sys.path:  # after the standard library, before a copy that may be installed

@@ -182,8 +182,8 @@ class LocalRunner:
 
     def _start(self, overlay: Path | None) -> LocalSandbox:
         if self.isolated:
-            return LocalSandbox(*self._in_bubblewrap(overlay), self._limits, str(self._root))
-        return LocalSandbox(*self._bare(overlay), self._limits, str(self._root))
+            return LocalSandbox(*self._in_bubblewrap(overlay), self._limits, str(self._root), True)
+        return LocalSandbox(*self._bare(overlay), self._limits, str(self._root), False)
 
     def _in_bubblewrap(self, overlay: Path | None) -> tuple[list[str], dict[str, str], str, str]:
         bwrap = shutil.which("bwrap") or "bwrap"
@@ -254,7 +254,14 @@ class LocalSandbox:
     """One process with the harness in it."""
 
     def __init__(
-        self, command: list[str], environment: dict[str, str], root: str, tmp: str, limits: Limits, was: str
+        self,
+        command: list[str],
+        environment: dict[str, str],
+        root: str,
+        tmp: str,
+        limits: Limits,
+        was: str,
+        isolated: bool,
     ) -> None:
         self.root = root
         group = ControlGroup.create(limits)
@@ -267,13 +274,14 @@ class LocalSandbox:
                 env=environment,
                 cwd="/",
                 start_new_session=True,
-                preexec_fn=_prepare_process(limits, group),
+                preexec_fn=_prepare_process(group),
             )
         except OSError as error:
             raise SandboxUnavailable(f"The sandbox cannot be started: {error}.") from error
         self.channel = Channel(ProcessStream(process, group.remove if group else None))
         try:
-            self.hello: Hello = self.channel.boot(root=root, tmp=tmp, was=was)
+            processes = limits.processes if isolated and not group and _counts_processes_per_name_space() else 0
+            self.hello: Hello = self.channel.boot(root=root, tmp=tmp, was=was, processes=processes)
         except RunnerError:
             self.channel.close()
             raise
@@ -283,20 +291,22 @@ class LocalSandbox:
         self.channel.close()
 
 
-def _prepare_process(limits: Limits, group: ControlGroup | None) -> Callable[[], None]:
+def _prepare_process(group: ControlGroup | None) -> Callable[[], None]:
     def prepare() -> None:
         if group is not None:
             group.enter()
-        for kind, value in (
-            (resource.RLIMIT_CORE, 0),
-            (resource.RLIMIT_NOFILE, 1024),
-            (resource.RLIMIT_NPROC, limits.processes if os.getuid() else resource.RLIM_INFINITY),
-        ):
+        for kind, value in ((resource.RLIMIT_CORE, 0), (resource.RLIMIT_NOFILE, 1024)):
             hard = resource.getrlimit(kind)[1]
-            value = value if hard == resource.RLIM_INFINITY else min(value, hard) if value >= 0 else hard
+            value = value if hard == resource.RLIM_INFINITY else min(value, hard)
             resource.setrlimit(kind, (value, value))
 
     return prepare
+
+
+def _counts_processes_per_name_space() -> bool:
+    """Say whether RLIMIT_NPROC counts only the sandbox's own processes (Linux 5.14), not all of this user's."""
+    release = os.uname().release.split(".")
+    return (int(release[0]), int("".join(c for c in release[1] if c.isdigit()) or 0)) >= (5, 14)
 
 
 class ControlGroup:

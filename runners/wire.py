@@ -179,10 +179,13 @@ class Channel:
         self._buffer = bytearray()
         self._scanned = 0
 
-    def boot(self, *, root: str, tmp: str, was: str, timeout_s: float = 60.0) -> Hello:
-        """Hand over the harness and greet it. root: the repository's path inside; was: its path outside."""
+    def boot(self, *, root: str, tmp: str, was: str, processes: int = 0, timeout_s: float = 60.0) -> Hello:
+        """Hand over the harness and greet it.
+
+        root: the repository's path inside; was: its path outside; processes: a limit to set inside, 0 for none.
+        """
         self.send_bytes(harness_source(), timeout_s)
-        self.send({"op": "hello", "root": root, "tmp": tmp, "was": was})
+        self.send({"op": "hello", "root": root, "tmp": tmp, "was": was, "processes": processes})
         return Hello(self.expect("hello", timeout_s))
 
     def send(self, frame: Mapping[str, Any], timeout_s: float = 30.0) -> None:
