@@ -17,6 +17,11 @@ from runners.runner import Runner, SuiteRequest, SuiteRun, TestRun
 
 ALONE = 5  # at most so many failing tests are run again in processes of their own; more share one
 OUTPUT_LINES = 3
+COUNTED = {
+    "passed": ("passed", "xfailed"),
+    "failed": ("failed", "error", "timeout", "crashed"),
+    "skipped": ("skipped",),
+}
 REPEATED = 3  # ids named in one note
 
 _MISSING_MODULE = re.compile(r"No module named '?([\w.]+)'?")
@@ -35,6 +40,8 @@ def discover(runner: Runner, *, tests: Sequence[str] = (), emit: Emit) -> Discov
     emit("stage", name="discover", text="Running the test suite")
     suite = runner.run_suite(SuiteRequest(coverage=True))
     _require_tests(suite)
+    counts = {name: sum(run.outcome in kinds for run in suite.tests) for name, kinds in COUNTED.items()}
+    emit("suite", collected=len(suite.tests), duration_s=suite.duration_s, **counts)
     chosen = _chosen(suite.tests, tests)
     failing = [run for run in chosen if run.failing]
     again = [run for run in failing if run.phase != "collect"]
@@ -44,6 +51,8 @@ def discover(runner: Runner, *, tests: Sequence[str] = (), emit: Emit) -> Discov
     failures = tuple(_failure(run, repeated.get(run.node_id)) for run in failing)
     notes = [*_suite_notes(suite), *_failure_notes(failures, repeated)]
     notes += [f"{test} passes already." for test in tests if not any(_names(test, run.node_id) for run in failing)]
+    for failure in failures:
+        emit("failure", failure=failure)
     for note in notes:
         emit("note", text=note)
     collected = [run for run in suite.tests if run.phase != "collect"]

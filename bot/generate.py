@@ -49,12 +49,17 @@ class Arm:
 def portfolio(
     *, gammas: Sequence[float] | None = None, candidates: int = 3, horizon: int = 3, temperature: float = 0.8
 ) -> tuple[Arm, ...]:
-    """Return the arms in the order in which they are tried; `gammas` replaces the guidance scales of the decodes."""
+    """Return the arms in the order in which they are tried; `gammas` replaces the guidance scales of the decodes.
+
+    The plain model comes first, then as many of the likeliest edits as a small share allows, since they cost the model
+    next to nothing; the rest of the edits come after the first guided decode.
+    """
     base = Setting(1.0, temperature, horizon, candidates)
     first, *rest = gammas if gammas else (0.0, 1.0, 3.0, 0.5)
     second, rest = (rest[:1], rest[1:]) if gammas is None else ([], rest)
     return (
         Arm("decode", replace(base, gamma=first), 0.15),
+        Arm("edits", base, 0.15),
         *(Arm("decode", replace(base, gamma=gamma), 0.2) for gamma in second),
         Arm("edits", base, 0.3),
         *(Arm("decode", replace(base, gamma=gamma), 0.15) for gamma in rest),

@@ -137,6 +137,7 @@ def _opened(root: Path, config: Config, emit: Emit) -> Iterator[Runner]:
         unsafe_local=config.unsafe_local,
         python=config.python or None,
         image=config.image or None,
+        pytest_args=config.pytest_args,
     )
     emit("start", root=str(root), runner=runner.kind, isolated=runner.isolated, model=config.model)
     try:
