@@ -15,6 +15,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -329,6 +330,7 @@ class ControlGroup:
             if (base / "cgroup.controllers").exists():
                 if not {"memory", "pids"} <= set((base / "cgroup.subtree_control").read_text().split()):
                     return None
+                cls._sweep(base)
                 folder = base / name
                 folder.mkdir()
                 folders.append(folder)
@@ -336,6 +338,7 @@ class ControlGroup:
                 (folder / "pids.max").write_text(str(limits.processes))
             else:
                 for controller, values in settings.items():
+                    cls._sweep(base / controller)
                     folder = base / controller / name
                     folder.mkdir()
                     folders.append(folder)
@@ -346,6 +349,14 @@ class ControlGroup:
             cls(folders).remove()
             return None
         return cls(folders)
+
+    @staticmethod
+    def _sweep(base: Path) -> None:
+        """Remove the empty groups of processes that were killed before they could."""
+        for folder in base.glob("egcfg-*-*"):
+            if not Path("/proc", folder.name.split("-")[1]).exists():
+                with suppress(OSError):
+                    folder.rmdir()
 
     def enter(self) -> None:
         """Move the calling process into the group."""
