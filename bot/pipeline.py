@@ -286,6 +286,7 @@ class _Search:
         guides: Sequence[str],
         budget: Budget,
     ) -> Iterator[Candidate]:
+        from bot.decoding.edit_pool import names_in_scope
         from bot.generate import generate, portfolio
 
         guiding = [failure for failure in failures if failure.node_id in set(guides)]
@@ -311,6 +312,7 @@ class _Search:
                 budget=budget,
                 seed=self.config.seed,
                 emit=self.emit,
+                names=names_in_scope(source, function),
             )
             for candidate in search:
                 self.spent = before + candidate.spent
