@@ -40,7 +40,7 @@ def keep_close(values, target, limit=3, *, strict=False):
         distance = abs(value - target)
         if distance < limit and not strict:
             kept.append(values[index - 1])
-            total += distance * 2
+            total += distance.real * 2 - target.imag
         elif len(kept) == 2:
             break
     while total > 5 and kept:
@@ -64,9 +64,8 @@ def plain_function(text: str, calls: tuple[str, ...] = ()) -> SourceFunction:
 
 @pytest.mark.parametrize("name", sorted(OPERATORS))
 def test_each_operator_yields_a_fault_that_parses_and_differs(name: str) -> None:
-    operators = {operator for operator, _ in neighbourhood(FUNCTION)}
-    assert name in operators or edits(Code(FUNCTION), name, random.Random(0)) == []
-    for seed in range(5):
+    assert edits(Code(FUNCTION), name, random.Random(0))
+    for seed in range(3):
         fault = inject(FUNCTION, random.Random(seed), frozenset({name}))
         if fault is not None:
             ast.parse(fault.text)
@@ -123,30 +122,39 @@ def test_a_batch_predicts_each_weighted_token_from_the_one_before(pieces: Tokeni
 
 
 def test_functions_samples_and_faults_fit_together_end_to_end(pieces: Tokenizer) -> None:
-    texts = {
-        "def above(values, limit):\n    return [v for v in values if v > limit]\n": ("above({}, {})", [([1, 5, 9], 4), ([2], 2), ([3, 4], 1), ([], 0)]),
-        "def double(n):\n    total = n * 2\n    return total\n": ("double({})", [(1,), (4,), (-3,)]),
-        "def first(text):\n    if not text:\n        return ''\n    return text[0]\n": ("first({!r})", [("ab",), ("",), ("xyz",)]),
-    }  # fmt: skip
+    functions = [
+        (
+            "def above(a, n):\n    return [v for v in a if v > n]\n",
+            ("above([1, 5, 9], 4)", "above([2], 2)", "above([3], 1)"),
+        ),
+        ("def double(n):\n    total = n * 2\n    return total\n", ("double(1)", "double(4)", "double(-3)")),
+        (
+            "def first(s):\n    if not s:\n        return ''\n    return s[0]\n",
+            ("first('ab')", "first('')", "first('xy')"),
+        ),
+    ]
     rng = random.Random(0)
     with Worker() as worker:
-        for text, (form, inputs) in texts.items():
-            function = plain_function(text, tuple(form.format(*i) for i in inputs))
+        for text, calls in functions:
+            function = plain_function(text, calls)
             found = list(failing_cases(function, worker, rng, 3))
             assert found
             for failing in found:
                 tests, failure = shown_tests(failing, rng)
-                assert tests and failure
+                assert tests
+                assert failure
                 assert len(encode(whole_body(function, failing.fault.text, tests, failure), pieces).ids) > 20
                 sample = signal_sample(failing, worker, rng, pieces)
                 if sample is not None:
-                    assert "<notrace>" not in sample.prompt and sample.prompt.endswith("<fix>")
+                    assert "<notrace>" not in sample.prompt
+                    assert sample.prompt.endswith("<fix>")
                     assert sample.answer == function.body + "<end>"
 
 
 def test_a_function_that_never_ends_is_a_timeout_and_the_worker_lives_on() -> None:
     with Worker() as worker:
-        loop = "def f():\n    while True:\n        try:\n            pass\n        except BaseException:\n            pass\n"
+        endless = "    while True:\n        try:\n            pass\n        except BaseException:\n            pass\n"
+        loop = f"def f():\n{endless}"
         assert worker.run(loop, ["f()"])[0].kind in ("timeout", "raise")
         assert worker.run("def f():\n    return 1\n", ["f()"])[0].text == "1"
 

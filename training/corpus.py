@@ -18,6 +18,7 @@ import sysconfig
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from training.contamination import Filter, humanevalfix_filter
 from training.functions import SourceFunction, docstring_node, identity, make_function, normalise
@@ -58,7 +59,7 @@ class Package:
     files: tuple[Path, ...]
 
 
-def licence_of(metadata: importlib.metadata.PackageMetadata) -> str:
+def licence_of(metadata: Any) -> str:
     """Return the licence as the distribution states it, "" when it is not plainly permissive."""
     stated = [metadata.get("License-Expression") or "", (metadata.get("License") or "")[:100]]
     stated += [line for line in metadata.get_all("Classifier") or [] if line.startswith("License")]
@@ -73,7 +74,8 @@ def installed_packages() -> Iterator[Package]:
     seen = set()
     for place in (base, Path(sysconfig.get_path("purelib"))):
         for found in importlib.metadata.distributions(path=[str(place)]):
-            name = (found.metadata.get("Name") or "").lower().replace("_", "-")
+            metadata: Any = found.metadata
+            name = (metadata.get("Name") or "").lower().replace("_", "-")
             licence = licence_of(found.metadata)
             if not name or name in seen or name in EVALUATION_PACKAGES or not licence:
                 continue

@@ -89,21 +89,21 @@ class Pool:
         return taken
 
 
-def collate(samples: Sequence[Encoded], length: int, pad: int = 0) -> Batch:
-    """Return one batch; positions beyond the loss share are dropped lightest first."""
+def collate(samples: Sequence[Encoded], length: int, heaviest: float = np.inf, pad: int = 0) -> Batch:
+    """Return one batch; no weight is above `heaviest`; positions beyond the loss share are dropped lightest first."""
     ids = np.full((len(samples), length), pad, dtype=np.int64)
     weights = np.zeros((len(samples), length), dtype=np.float32)
     for row, sample in enumerate(samples):
         ids[row, : len(sample.ids)] = sample.ids
         weights[row, : len(sample.ids) - 1] = sample.weights[1:] * WEIGHT_UNIT
     targets = np.roll(ids, -1, axis=1).reshape(-1)
-    flat = weights.reshape(-1)
+    flat = np.minimum(weights, np.float32(heaviest)).reshape(-1)
     room = int(flat.size * LOSS_SHARE)
     places = np.argsort(-flat, kind="stable")[:room]
     return Batch(*(torch.from_numpy(np.ascontiguousarray(a)) for a in (ids, places, targets[places], flat[places])))
 
 
-def batches(samples: Iterable[Encoded], tokens: int, rng: random.Random) -> Iterator[Batch]:
+def batches(samples: Iterable[Encoded], tokens: int, rng: random.Random, heaviest: float = np.inf) -> Iterator[Batch]:
     """Yield batches of about `tokens` padded positions each, of samples of like length, in random order."""
     by_length: dict[int, list[Encoded]] = {}
     for sample in samples:
@@ -116,7 +116,7 @@ def batches(samples: Iterable[Encoded], tokens: int, rng: random.Random) -> Iter
         made += [(size, group[i : i + rows]) for i in range(0, len(group) - rows + 1, rows)]
     rng.shuffle(made)
     for size, group in made:
-        yield collate(group, size)
+        yield collate(group, size, heaviest)
 
 
 def mixture(pools: Sequence[tuple[Pool, float]], count: int, rng: random.Random) -> list[Encoded]:

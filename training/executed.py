@@ -71,7 +71,7 @@ def differs(right: Result, wrong: Result) -> bool:
 
 
 def assertion(call: str, result: Result, style: int) -> str:
-    """Return the source of a test of one call. style 0: bare assertion where possible; 1: a test function."""
+    """Return the source of a test of one call. style 0: the lines of its body; 1: a test function."""
     setup, expression = split_call(call)
     lines = setup.splitlines()
     if result.kind == "raise":
@@ -80,8 +80,8 @@ def assertion(call: str, result: Result, style: int) -> str:
         lines.append(f"assert {expression} is {result.text}")
     else:
         lines.append(f"assert {expression} == {result.text}")
-    if style == 0 and len(lines) == 1:
-        return lines[0]
+    if style == 0:
+        return "\n".join(lines)
     name = "".join(c if c.isalnum() else "_" for c in expression.split("(")[0]).strip("_").lower()
     return f"def test_{name}():\n" + "".join(f"    {line}\n" for line in lines)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoTokenizer, GenerationConfig, LlamaForCausalLM
+from transformers import AutoTokenizer, GenerationConfig
 
 from training.network import Network, Shape, to_llama
 
@@ -21,19 +21,21 @@ def load_average(checkpoint: Path) -> tuple[Network, dict[str, Any]]:
     return network, state
 
 
-def export(checkpoint: Path, tokenizer: Path, folder: Path) -> LlamaForCausalLM:
-    """Write config.json, generation_config.json, model.safetensors and the tokenizer files; return the model."""
+def export(checkpoint: Path, tokenizer: Path, folder: Path) -> None:
+    """Write config.json, generation_config.json, model.safetensors and the tokenizer files."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copyfile(tokenizer / name, folder / name)
-    pieces = AutoTokenizer.from_pretrained(folder)
+    pieces: Any = AutoTokenizer.from_pretrained(folder)
     network, _ = load_average(checkpoint)
-    model = to_llama(network, pad=pieces.pad_token_id, end=pieces.eos_token_id).to(torch.bfloat16)  # type: ignore[arg-type]
-    model.generation_config = GenerationConfig(
+    model: Any = to_llama(network, pad=pieces.pad_token_id, end=pieces.eos_token_id)
+    settings: Any = GenerationConfig
+    model.generation_config = settings(
         eos_token_id=pieces.eos_token_id, pad_token_id=pieces.pad_token_id, do_sample=False, max_length=2048
     )
-    model.save_pretrained(folder)
-    return model
+    model.to(torch.bfloat16).save_pretrained(folder)
+    for path in folder.iterdir():
+        path.chmod(0o644)
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ class Generator:
 
     def __init__(self, folder: Path) -> None:
         self.tokenizer: Any = AutoTokenizer.from_pretrained(folder)
-        self.model: Any = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+        self.model: Any = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32)
         self.end: int = self.tokenizer.eos_token_id
 
     def ids(self, text: str) -> list[int]:

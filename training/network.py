@@ -8,6 +8,7 @@ layer.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -116,7 +117,7 @@ def to_llama(network: Network, *, pad: int, end: int, positions: int = 2048) -> 
         pad_token_id=pad, eos_token_id=end, bos_token_id=None,
         rope_parameters={"rope_type": "default", "rope_theta": THETA},
     )  # fmt: skip
-    model = LlamaForCausalLM(config).float()
+    model: Any = LlamaForCausalLM(config)
     state = {
         "model.embed_tokens.weight": network.embedding,
         "lm_head.weight": network.embedding,
@@ -129,4 +130,6 @@ def to_llama(network: Network, *, pad: int, end: int, positions: int = 2048) -> 
         for own, theirs in names.items():
             state[f"model.layers.{index}.{theirs}.weight"] = getattr(block, own)
     model.load_state_dict({name: tensor.detach().clone() for name, tensor in state.items()})
-    return model.eval()
+    model.eval()
+    exported: LlamaForCausalLM = model
+    return exported

@@ -197,7 +197,7 @@ def attributes(code: Code, rng: random.Random) -> Iterator[Edit | None]:
 def arguments(code: Code, rng: random.Random) -> Iterator[Edit | None]:
     """Swap two arguments, drop one, repeat a name as one more."""
     for node in code.of(ast.Call):
-        every = [*node.args, *node.keywords]
+        every: list[ast.expr | ast.keyword] = [*node.args, *node.keywords]
         for left, right in zip(node.args, node.args[1:], strict=False):
             yield from [_swap(code, left, right)] * 2
         for place, gone in enumerate(every):

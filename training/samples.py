@@ -79,7 +79,7 @@ def encode(sample: Sample, tokenizer: Tokenizer) -> Encoded:
     answer = given + rest
     weights = np.zeros(len(head) + len(answer), dtype=np.float32)
     if sample.prompt_weight:
-        start = head.index(tokenizer.token_to_id("<bug>"))
+        start = head.index(tokenizer.token_to_id("<bug>") or 0)
         weights[start + 1 : len(head) - 2] = sample.prompt_weight
     weights[len(head) + len(given) :] = 1.0
     for start, end in changed_tokens(faulty, answer):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import builtins
 import random
 import signal
+import sys
 from typing import Any
 
 from tokenizers import Tokenizer
@@ -18,37 +19,45 @@ from bot.decoding.dynamic_signal import Observation, ObservationOrigin, render
 from bot.decoding.prompt import Task, tagged_prompt
 from bot.functions import BodyError, FunctionText, complete, functions_in, logical_lines, splice
 from runners import harness
-from runners.runner import FRONTIER, Outcome, Trace, TraceEvent
+from runners.runner import FRONTIER, EventKind, Outcome, Trace, TraceEvent
 from training.executed import FailingCase, differs, failure_text, shown_tests
 from training.execution import CALL_TIMEOUT_S, Result, Worker, assemble, run_call
 from training.faults import inject_once
 from training.samples import Sample
 
 EVENTS = 60  # recorded for one run
+sandbox: Any = harness  # one file without annotations
 ENTRY_TOKENS = (40, 70)  # of one entry, drawn for each sample
 SIGNAL_TOKENS = 190
 HORIZON = 3  # at most this many statements in a continuation
 
-Traced = tuple[Result, bool, list[tuple[str, int, int, list[list[str]]]], bool]
+RawEvent = tuple[EventKind, int, int, list[tuple[str, str]]]
+Traced = tuple[Result, bool, list[RawEvent], bool]
+
+
+def pairs(event: tuple[EventKind, int, int, list[list[str]]]) -> RawEvent:
+    """Return the recorder's event with its values as pairs."""
+    kind, line, depth, values = event
+    return kind, line, depth, [(name, text) for name, text in values]
 
 
 def run_traced(source: str, qualname: str, first_line: int, call: str) -> Traced | None:
     """Return result, whether the frontier was reached, events, whether events were cut. Runs in the worker."""
-    events: list[tuple[str, int, int, list[list[str]]]] = []
-    recorder = harness.Recorder(events.append, budget=EVENTS)
+    events: list[RawEvent] = []
+    recorder = sandbox.Recorder(lambda event: events.append(pairs(event)), budget=EVENTS)
     reached = []
 
     def frontier() -> BaseException:
         reached.append(True)
-        recorder.frontier(harness._getframe(1))
-        error: BaseException = harness.Frontier("the body ends here")
+        recorder.frontier(sys._getframe(1))
+        error: BaseException = sandbox.Frontier("the body ends here")
         return error
 
     for name, probe in {**recorder.probes(), FRONTIER: frontier}.items():
         setattr(builtins, name, probe)
     namespace: dict[str, Any] = {"__name__": "module"}
     try:
-        tree = harness.instrument(source, qualname, first_line)
+        tree = sandbox.instrument(source, qualname, first_line)
         exec(compile(tree, "<module>", "exec"), namespace)
     except Exception:
         return None
@@ -78,9 +87,7 @@ class Observer:
         if traced is None:
             return None
         result, reached, raw, cut = traced
-        events = tuple(
-            TraceEvent(kind, line, depth, tuple((n, v) for n, v in values)) for kind, line, depth, values in raw
-        )  # type: ignore[arg-type]
+        events = tuple(TraceEvent(kind, line, depth, tuple(values)) for kind, line, depth, values in raw)
         outcome, message = self._verdict(result, reached)
         trace = Trace(events, cut).relative_to(function.first_line)
         return Observation(continuation, first_line, outcome, message, trace, origin)
@@ -96,7 +103,7 @@ class Observer:
 
 
 def continuations(failing: FailingCase, given: int, rng: random.Random) -> list[tuple[str, ObservationOrigin]]:
-    """Return continuations after the first `given` statements of the correct body, the true one in half of the cases."""
+    """Return continuations after the first `given` statements of the correct body; the true one in half the cases."""
     correct = logical_lines(failing.case.function.body)
     header = failing.case.function.header_lines
     depth = rng.randrange(1, HORIZON + 1)

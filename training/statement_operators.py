@@ -151,9 +151,9 @@ def stores(code: Code, rng: random.Random) -> Iterator[Edit | None]:
         targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
         if len(targets) == 1 and isinstance(targets[0], ast.Name):
             yield from (code.replace(targets[0], name) for name in code.names if name != targets[0].id)
-    for statement in code.statements:
-        names = [n for n in ast.walk(statement) if isinstance(n, ast.Name) and n.id in code.names]
-        if statement.lineno == statement.end_lineno and len(names) > 1:
+    for line in code.statements:
+        names = [n for n in ast.walk(line) if isinstance(n, ast.Name) and n.id in code.names]
+        if line.lineno == line.end_lineno and len(names) > 1:
             first, second = sorted(rng.sample(names, 2), key=lambda n: n.col_offset)
             (start, middle), (right, end) = code.span(first), code.span(second)
             if first.id != second.id and middle <= right:

@@ -33,11 +33,15 @@ CURRICULUM = (  # until this share of the time: shares of the pools
     (0.15, (0.45, 0.25, 0.00, 0.30, 0.00)),
     (0.35, (0.10, 0.25, 0.10, 0.55, 0.00)),
     (0.60, (0.00, 0.10, 0.15, 0.75, 0.00)),
-    (1.01, (0.00, 0.00, 0.10, 0.60, 0.30)),
+    (0.70, (0.03, 0.05, 0.07, 0.60, 0.25)),
+    (1.01, (0.10, 0.30, 0.10, 0.28, 0.22)),  # less grammar: the network had begun to know it by heart
 )
+CALIBRATION = 0.55  # from this share of the time on, changed tokens weigh less: the full weight makes
+CALIBRATED_WEIGHT = 2.0  # a model change too much: one token in thirty that should have been copied
 MUON_RATE, ADAM_RATE = 0.015, 3e-3
 BATCH_TOKENS = 6144
-REFILL = 4000  # samples drawn between looks at the shard folders
+AVERAGE_KEEP = 0.97  # of the average at each step of the first worker, which makes only some 1,000 steps
+REFILL = 900  # samples drawn between looks at the shard folders
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +81,15 @@ class Trainer:
         torch.manual_seed(plan.seed)
         self.rng = random.Random(plan.seed)
         self.network = network or Network(shape)
-        self.network.share_memory()
+        shared: Any = self.network
+        shared.share_memory()
         self.average = copy.deepcopy(self.network)
         self.optimisers = optimisers(self.network)
         self.pools = [Pool(plan.data / name, plan.seed + i) for i, name in enumerate(POOLS)]
         self.heldout = Pool(plan.data / "heldout", plan.seed)
         self.step = self.tokens = 0
-        self.counts = torch.zeros(plan.workers, dtype=torch.int64).share_memory_()  # tokens of each worker
+        counts: Any = torch.zeros(plan.workers, dtype=torch.int64)
+        self.counts: Tensor = counts.share_memory_()  # tokens of each worker
         self.elapsed = 0.0
         self.loss_of: Any = torch.compile(self.network, dynamic=False) if plan.compile else self.network
 
@@ -101,7 +107,8 @@ class Trainer:
         while True:
             shares = next(shares for until, shares in CURRICULUM if self.progress < until or until > 1)
             drawn = mixture(list(zip(self.pools, shares, strict=True)), REFILL, self.rng)
-            yield from batches(drawn, BATCH_TOKENS, self.rng)
+            heaviest = np.inf if self.progress < CALIBRATION else CALIBRATED_WEIGHT
+            yield from batches(drawn, BATCH_TOKENS, self.rng, heaviest)
 
     def accumulate(self, batch: Batch) -> tuple[float, float]:
         """Add one batch's gradient; return summed weighted loss and summed weight."""
@@ -129,7 +136,7 @@ class Trainer:
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
         self.step += 1
-        keep = min(0.998, (self.step + 1) / (self.step + 20))
+        keep = min(AVERAGE_KEEP, (self.step + 1) / (self.step + 20))
         with torch.no_grad():
             torch._foreach_lerp_(list(self.average.parameters()), list(self.network.parameters()), 1 - keep)
         return total / max(norm, 1e-9)
@@ -153,6 +160,12 @@ class Trainer:
                 right["whole"][0] += bool(hit[(rows == row) & (weight >= 0.9)].all())
                 right["whole"][1] += 1
         return {name: round(good / max(1, every), 4) for name, (good, every) in right.items()}
+
+    def report(self, losses: list[float]) -> dict[str, float]:
+        """Return one log entry."""
+        loss = round(sum(losses) / len(losses), 4)
+        entry = {"step": self.step, "tokens": self.all_tokens, "progress": round(self.progress, 4), "loss": loss}
+        return {**entry, "elapsed_s": round(self.elapsed), **self.validate()}
 
     def save(self) -> None:
         """Write the checkpoint, under its name only when complete."""
@@ -193,9 +206,7 @@ class Trainer:
                 self.elapsed += now - last
                 last = now
                 if now - logged > 60 or self.progress >= 1.0:
-                    entry = {"step": self.step, "tokens": self.tokens, "all_tokens": self.all_tokens, "progress": round(self.progress, 4),
-                             "loss": round(sum(losses) / len(losses), 4), "elapsed_s": round(self.elapsed)}  # fmt: skip
-                    log.write(json.dumps({**entry, **self.validate()}) + "\n")
+                    log.write(json.dumps(self.report(losses)) + "\n")
                     log.flush()
                     losses, logged = [], now
                 if now - saved > self.plan.checkpoint_s:
