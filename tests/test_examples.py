@@ -55,11 +55,12 @@ SCHEDULER = Example(
     "scheduler",
     "scheduler/retry.py::retrying.<locals>.decorate.<locals>.attempt",
     {
-        "tests/test_retry.py::test_pauses_keep_growing": "assert [1.0, 2.0, 2.0, 2.0] == [1.0, 2.0, 4.0, 8.0]",
-        "tests/test_retry.py::test_pauses_grow_up_to_the_longest": "assert [2.0, 6.0, 6.0, 6.0, 6.0] ==",
-        "tests/test_retry.py::test_giving_up_takes_the_sum_of_all_pauses[4-7.0]": "assert 5.0 == 7.0",
-        "tests/test_retry.py::test_giving_up_takes_the_sum_of_all_pauses[6-31.0]": "assert 9.0 == 31.0",
-        "tests/test_scheduler.py::test_a_run_with_retries_lasts_as_long_as_its_pauses": "assert 5.0 == 7.0",
+        "tests/test_retry.py::test_the_second_pause_is_longer": "assert [1.0, 60.0] == [1.0, 3.0]",
+        "tests/test_retry.py::test_pauses_keep_growing": "assert [1.0, 60.0, 120.0, 240.0] == [1.0, 2.0, 4.0, 8.0]",
+        "tests/test_retry.py::test_pauses_grow_up_to_the_longest": "== [2.0, 6.0, 18.0, 30.0, 30.0]",
+        "tests/test_retry.py::test_giving_up_takes_the_sum_of_all_pauses[4-7.0]": "assert 181.0 == 7.0",
+        "tests/test_retry.py::test_giving_up_takes_the_sum_of_all_pauses[6-31.0]": "assert 901.0 == 31.0",
+        "tests/test_scheduler.py::test_a_run_with_retries_lasts_as_long_as_its_pauses": "assert 181.0 == 7.0",
     },
 )
 

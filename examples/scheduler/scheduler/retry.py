@@ -42,7 +42,7 @@ def retrying(policy, clock=None):
                     if number == policy.attempts:
                         raise
                 await clock.sleep(pause)
-                pause = min(policy.first_pause * policy.factor, policy.longest_pause)
+                pause = max(pause * policy.factor, policy.longest_pause)
 
         return attempt
 
