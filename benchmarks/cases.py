@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from runners import open_runner
+from runners.choose import RunnerKind
 from runners.runner import Limits, SuiteRequest
 
 MODULE = "solution.py"
@@ -53,7 +54,7 @@ def read_cases(path: Path) -> Iterator[Case]:
 def _module(record: dict[str, Any], body: str) -> str:
     text = record["docstring"].strip().replace("\\", "\\\\").replace('"""', "'''")
     lines = "\n".join(f"    {line}".rstrip() for line in text.splitlines())
-    return f'{record["import"]}\n{record["declaration"].rstrip()}\n    """{lines.strip()}\n    """\n{body.rstrip()}\n'
+    return f'{record["declaration"].rstrip()}\n    """{lines.strip()}\n    """\n{body.rstrip()}\n'
 
 
 def _split(record: dict[str, Any]) -> tuple[str, ...]:
@@ -70,11 +71,11 @@ def _split(record: dict[str, Any]) -> tuple[str, ...]:
         text = "\n".join(body).replace("candidate(", f"{record['entry_point']}(")
         lines = "".join(f"    {line}\n" for line in text.splitlines())
         tests.append(f"def test_{len(tests)}():\n{lines}")
-    rest = [ast.unparse(n) for n in tree.body if n is not check]
+    rest = [ast.unparse(n) for n in tree.body if n is not check and not isinstance(n, ast.Expr)]
     return tuple(dict.fromkeys("\n".join(rest) + "\n\n\n" * bool(rest) + test for test in tests))
 
 
-def halves(case: Case, folder: Path, runner: str) -> tuple[list[str], list[str]] | None:
+def halves(case: Case, folder: Path, runner: RunnerKind) -> tuple[list[str], list[str]] | None:
     """Return (visible, hidden) tests, failing ones dealt alternately; None when the halves cannot both fail."""
     failing, passing = [], []
     write(folder, case.faulty, {VISIBLE: case.tests}, case.entry_point)
@@ -90,8 +91,8 @@ def halves(case: Case, folder: Path, runner: str) -> tuple[list[str], list[str]]
     return failing[::2] + passing[::2], failing[1::2] + passing[1::2]
 
 
-def _outcomes(folder: Path, runner: str) -> dict[int, bool]:
-    opened = open_runner(runner, folder, Limits(test_timeout_s=5.0), unsafe_local=True)
+def _outcomes(folder: Path, runner: RunnerKind) -> dict[int, bool]:
+    opened = open_runner(runner, folder, Limits(test_timeout_s=5.0))
     try:
         suite = opened.run_suite(SuiteRequest())
     finally:
