@@ -88,7 +88,7 @@ def finish(repository: Path, status: int, flags: Sequence[str]) -> int:
     reports = list(repository.glob(".egcfg-fix/runs/*/report.md"))
     if status == 0:
         say("What changed in the working tree:")
-        print(git(repository, "diff"), flush=True)
+        print(git(repository, "diff", "--stat"), flush=True)
         say("The example's tests, once more:")
         status = egcfg("find", str(repository), *flags)
     else:
