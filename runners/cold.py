@@ -37,6 +37,8 @@ Start = Callable[[Path | None], Sandbox]
 
 def run_suite(start: Start, workspace: Workspace, limits: Limits, request: SuiteRequest) -> SuiteRun:
     """Run tests in fresh processes on fresh copies until each has a result or the time is used up."""
+    if workspace.empty and not request.files:
+        return SuiteRun((), complete=True)
     started = time.monotonic()
     canaries = Canaries() if request.canaries else None
     record = SuiteRecord(request, limits, canaries)

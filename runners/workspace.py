@@ -52,6 +52,11 @@ class Workspace:
             self.close()
             raise
 
+    @property
+    def empty(self) -> bool:
+        """True when no file of the repository may enter the sandbox."""
+        return not any(self.snapshot.iterdir())
+
     def archive(self, files: Mapping[str, bytes] | None = None) -> bytes:
         """Return the copy as a tar, with `files` (path -> bytes) in place of what they name."""
         if self._archive is None:

@@ -200,3 +200,8 @@ def test_a_repository_without_tests_is_an_error_with_a_hint(repo, runner):
         discover(runner(repo({"core.py": "x = 1\n"}), LIMITS), emit=Told())
     assert error.value.message == "No tests were collected."
     assert error.value.hint
+
+
+def test_an_empty_folder_has_no_tests(repo, runner):
+    with pytest.raises(RepositoryError, match="No tests"):
+        discover(runner(repo({}), LIMITS), emit=Told())
