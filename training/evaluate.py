@@ -1,7 +1,7 @@
 """Measures an exported model: held-out grammar functions, held-out library functions, HumanEvalFix development cases.
 
 Greedy exact match (same syntax tree) and test pass, verified@k (one of k samples passes every test), the rank of
-the true body among all single edits of the faulty one, and the share of answers that copy the fault. Tests run in a
+the true body among 60 single edits of the faulty one, and the share of answers that copy the fault. Tests run in a
 worker with limits. One JSON object is printed and written.
 """
 
@@ -24,11 +24,11 @@ from training.corpus import load
 from training.executed import FailingCase, differs, failing_cases, shown_tests
 from training.execution import Result, Worker, assemble, run_module
 from training.faults import inject, neighbourhood
-from training.functions import SourceFunction, make_function, same_code
+from training.functions import SourceFunction, same_code
 from training.generation import Generator
 
 TEMPERATURE = 0.8
-EDITS = 160  # single edits ranked against the true body, at most
+EDITS = 60  # single edits, drawn at random, ranked against the true body
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,27 +82,33 @@ def run_check(source: str, call: str) -> bool:
     return run_module(source, (call,))[0].kind == "value"
 
 
-def humanevalfix_problem(record: dict[str, str], worker: Worker) -> tuple[Problem, str] | None:
-    """Return a development case as a problem, and the module that checks it (`{body}` to fill in)."""
+def humanevalfix_problem(record: dict[str, str], worker: Worker, *, docstring: bool) -> Problem:
+    """Return a development case as a problem; its results stay empty, since its own test module judges it."""
     place = record["declaration"].rindex("def ")
-    imports, signature = record["declaration"][:place], record["declaration"][place:]
-    lines = record["docstring"].strip().splitlines()
-    quoted = '    """' + "\n".join([lines[0], *(f"    {line}".rstrip() for line in lines[1:])]) + '\n    """\n'
-    header = signature.rstrip("\n") + "\n" + quoted.replace("\\", "\\\\")
-    function = make_function(header + record["canonical_solution"].rstrip() + "\n", "humaneval")
-    if function is None:
-        return None
+    imports, header = record["declaration"][:place], record["declaration"][place:].rstrip("\n") + "\n"
+    if docstring:
+        lines = record["docstring"].strip().replace("\\", "\\\\").splitlines()
+        quoted = "\n".join([lines[0], *(f"    {line}".rstrip() for line in lines[1:])])
+        header += f'    """{quoted}\n    """\n'
+    faulty, true_body = (record[key].rstrip() + "\n" for key in ("buggy_solution", "canonical_solution"))
     prelude = record.get("import", "") + "\n" + imports
+    module = f"{prelude}\n{header}{faulty}"
     tests = asserts_of(record["test"], record["entry_point"])
-    faulty = record["buggy_solution"].rstrip() + "\n"
-    failing = [
-        t for t in tests if not worker.ask(run_check, f"{prelude}\n{header}{faulty}\ndef _t():\n    {t}\n", "_t()")
-    ]
+    failing = [t for t in tests if not worker.ask(run_check, f"{module}\ndef _t():\n    {t}\n", "_t()")]
     shown = tuple(t for t in failing if len(t) < 200)[:2]
-    task = Task(header + faulty, header.count("\n"), shown, "AssertionError")
-    true_body = record["canonical_solution"].rstrip() + "\n"
-    problem = Problem(tagged_prompt(task).plain, header, faulty, true_body, prelude, (), ())
-    return problem, record["test"]
+    failure = failure_of(shown[0], module, worker) if shown else "AssertionError"
+    task = Task(header + faulty, header.count("\n"), shown, failure)
+    return Problem(tagged_prompt(task).plain, header, faulty, true_body, prelude, (), ())
+
+
+def failure_of(test: str, module: str, worker: Worker) -> str:
+    """Return what pytest says of a failing single-line assertion."""
+    node = ast.parse(test).body[0]
+    if not (isinstance(node, ast.Assert) and isinstance(node.test, ast.Compare)):
+        return "AssertionError"
+    result = worker.run(module, [ast.unparse(node.test.left)])[0]
+    right = ast.unparse(node.test.comparators[0])
+    return result.text if result.kind == "raise" else f"AssertionError: assert {result.text} == {right}"
 
 
 def asserts_of(test: str, name: str) -> list[str]:
@@ -171,17 +177,16 @@ def measure(problems: Sequence[Problem], generator: Generator, worker: Worker, s
     return tally
 
 
-def measure_humanevalfix(path: Path, generator: Generator, worker: Worker, samples: int) -> Tally:
-    tally = Tally()
+def measure_humanevalfix(
+    path: Path, generator: Generator, worker: Worker, samples: int, *, docstring: bool, rank: bool
+) -> Tally:
+    tally = Tally(ranks=[] if rank else None)
     for record in map(json.loads, path.read_text(encoding="utf-8").splitlines()):
-        made = humanevalfix_problem(record, worker)
-        if made is None:
-            continue
-        problem, test = made
+        problem = humanevalfix_problem(record, worker, docstring=docstring)
+        check = f"{record['test']}\ncheck({record['entry_point']})\n"
 
-        def passes(body: str, problem: Problem = problem, test: str = test, name: str = record["entry_point"]) -> bool:
-            module = f"{problem.prelude}\n{problem.header}{body}\n{test}\ncheck({name})\n"
-            return bool(worker.ask(run_check, module, "True"))
+        def passes(body: str, problem: Problem = problem, check: str = check) -> bool:
+            return bool(worker.ask(run_check, f"{problem.prelude}\n{problem.header}{body}\n{check}", "True"))
 
         limit = int(1.3 * len(generator.ids(problem.faulty_body))) + 24
         greedy = generator.generate(problem.prompt, 1, 0.0, limit)[0]
@@ -192,6 +197,9 @@ def measure_humanevalfix(path: Path, generator: Generator, worker: Worker, sampl
         tally.passed += passed
         bodies = [] if passed else generator.generate(problem.prompt, samples, TEMPERATURE, limit)
         tally.verified += passed or any(passes(body) for body in dict.fromkeys(bodies))
+        if tally.ranks is not None:
+            found = rank_of_truth(problem, generator)
+            tally.ranks += [found] if found is not None else []
     return tally
 
 
@@ -215,7 +223,7 @@ def main() -> None:
     parser.add_argument("--humanevalfix", type=Path, help="development cases, JSON lines")
     parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--samples", type=int, default=16)
-    parser.add_argument("--rank", action="store_true", help="also rank the true body among all single edits")
+    parser.add_argument("--rank", action="store_true", help="also rank the true body among 60 single edits")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
@@ -235,8 +243,12 @@ def main() -> None:
             cases = static_problems(options.functions, options.count, rng)
             report["library"] = measure_static(cases, generator).report(0)
         if options.humanevalfix:
-            tally = measure_humanevalfix(options.humanevalfix, generator, worker, options.samples)
-            report["humanevalfix_dev"] = tally.report(options.samples)
+            for name, docstring in (("", False), ("_with_docstrings", True)):
+                rank = options.rank and not docstring
+                tally = measure_humanevalfix(
+                    options.humanevalfix, generator, worker, options.samples, docstring=docstring, rank=rank
+                )
+                report["humanevalfix_dev" + name] = tally.report(options.samples)
     report["seconds"] = round(time.monotonic() - start)
     text = json.dumps(report, indent=1)
     print(text)
