@@ -1,6 +1,6 @@
 """Every step of training on one machine without a GPU, in order, seeded: corpus to exported model.
 
-Runs the other modules as commands, two builders at a time; a step whose output exists is skipped, so an interrupted run
+Runs the other modules as commands; a step whose output exists is skipped, so an interrupted run
 continues. The preparation takes about half an hour on two cores; `--minutes` is for training proper.
 """
 
@@ -32,10 +32,18 @@ def prepare(work: Path, seed: int, evaluation: Path | None) -> None:
         if not path.exists():
             count = (3000, 7000)[turn]
             command("grammar", "--out", path, "--count", count, "--seed", 11 + seed + turn, *kept_out)
+    closed = work / "closed.jsonl"
+    if not closed.exists():
+        command("closed", "--functions", functions, "--out", closed, "--seed", seed)
     if not tokenizer.exists():
         command("tokenizer", "--functions", functions, "--out", tokenizer.parent, "--seed", seed)
     steps = [("copy", functions, 1), ("easy", functions, 1), ("static", functions, 1)]
-    steps += [("grammar", generated[0], 4), ("grammar", generated[1], 3), ("signal", generated[0], 2)]
+    steps += [
+        ("grammar", generated[0], 4),
+        ("grammar", generated[1], 3),
+        ("grammar", closed, 6),
+        ("signal", generated[0], 2),
+    ]
     for pool, source, rounds in steps:
         done = work / "done" / f"{pool}-{source.stem}"
         if not done.exists():
