@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     names = sorted(path.parent.name for path in EXAMPLES.glob("*/pyproject.toml"))
     parser = argparse.ArgumentParser(description="Repair a bundled example with the embedded model.")
     parser.add_argument("example", nargs="?", default="orders", choices=names)
-    parser.add_argument("--runner", choices=tuple(RUNNERS), help="use this sandbox only")
+    parser.add_argument("--runner", choices=("docker", "local"), help="use this sandbox only")
     chosen = parser.parse_args(arguments)
     repository = copy_of(chosen.example)
     for runner in runners(chosen.runner):
