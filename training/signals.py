@@ -15,7 +15,13 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from bot.decoding.dynamic_signal import Observation, ObservationOrigin, render
+from bot.decoding.dynamic_signal import (
+    TAGGED_ENTRY_TOKENS,
+    TAGGED_SIGNAL_TOKENS,
+    Observation,
+    ObservationOrigin,
+    render,
+)
 from bot.decoding.prompt import Task, tagged_prompt
 from bot.functions import BodyError, FunctionText, complete, functions_in, logical_lines, splice
 from runners import harness
@@ -27,8 +33,7 @@ from training.samples import Sample
 
 EVENTS = 60  # recorded for one run
 sandbox: Any = harness  # one file without annotations
-ENTRY_TOKENS = (40, 70)  # of one entry, drawn for each sample
-SIGNAL_TOKENS = 190
+ENTRY_TOKENS = (40, TAGGED_ENTRY_TOKENS)  # of one entry, drawn for each sample
 HORIZON = 3  # at most this many statements in a continuation
 
 RawEvent = tuple[EventKind, int, int, list[tuple[str, str]]]
@@ -143,7 +148,7 @@ def signal_sample(failing: FailingCase, worker: Worker, rng: random.Random, toke
                 found.append(observer.observe(body, text, first, origin))
     text = render(
         [o for o in found if o], "tagged", lambda part: len(tokenizer.encode(part, add_special_tokens=False).ids),
-        entry_tokens=rng.randint(*ENTRY_TOKENS), signal_tokens=SIGNAL_TOKENS,
+        entry_tokens=rng.randint(*ENTRY_TOKENS), signal_tokens=TAGGED_SIGNAL_TOKENS,
     )  # fmt: skip
     if not text:
         return None
