@@ -47,7 +47,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args(arguments)
     config = Config(
-        model=chosen.model, runner=chosen.runner, budget=parse_budget(chosen.budget), seed=chosen.seed, suspects=2
+        model=chosen.model,
+        runner=chosen.runner,
+        budget=parse_budget(chosen.budget),
+        seed=chosen.seed,
+        suspects=2,
+        test_timeout=5.0,
     )
     model = load_model(config)
     rows: list[Row] = []
