@@ -268,7 +268,7 @@ class _Search:
                 continue
             patch, verdict = judged
             self.emit("verdict", verdict=verdict, patch=patch)
-            if verdict.word in ("strong", "plausible"):
+            if verdict.publishable:
                 return candidate, patch, verdict
             if verdict.word == "suspect":
                 self.doubtful.append((candidate, patch, verdict))

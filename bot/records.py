@@ -137,6 +137,10 @@ class Verdict:
     regression_tests: int = 0
     level: str = ""  # how it was judged: "J4 in docker"
 
+    @property
+    def publishable(self) -> bool:
+        return self.word in ("strong", "plausible")
+
 
 @dataclass(frozen=True, slots=True)
 class Repair:
@@ -152,7 +156,7 @@ class Repair:
 
     @property
     def published(self) -> bool:
-        return self.verdict is not None and self.verdict.word in ("strong", "plausible")
+        return self.verdict is not None and self.verdict.publishable
 
 
 class Emit(Protocol):
