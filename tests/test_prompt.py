@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bot.decoding.prompt import (
     SPECIAL_TOKENS,
-    TEST_CHARS,
+    TAGGED_TEST_CHARS,
     Task,
     defuse,
     defuse_chat,
@@ -63,12 +63,21 @@ def test_a_chat_template_that_drops_the_message_is_not_used():
 
 def test_long_tests_are_cut_and_the_cut_is_shown():
     prompt = tagged_prompt(Task(FUNCTION, 3, ("x" * 2000,)))
-    assert "x" * (TEST_CHARS - 3) + "...\n" in prompt.head
-    assert "x" * TEST_CHARS not in prompt.head
+    assert "x" * (TAGGED_TEST_CHARS - 3) + "...\n" in prompt.head
+    assert "x" * TAGGED_TEST_CHARS not in prompt.head
+
+
+@pytest.mark.parametrize("docstring", ['"""Half of x.\n\n    >>> f(4)\n    2\n    """', '"""\n    Half of x.\n    """'])
+def test_of_a_long_docstring_the_small_model_reads_the_first_line_and_later_lines_keep_their_numbers(docstring):
+    header = f"def f(x):\n    {docstring}\n"
+    size = header.count("\n")
+    told = 2 + docstring.startswith('"""\n')
+    shown = tagged_prompt(Task(header + "    return x\n", size)).head
+    assert f'<L1>def f(x):\n<L{told}>    """Half of x."""\n<L{size + 1}>    return x\n' in shown
 
 
 def test_lines_beyond_the_eightieth_have_no_token():
-    text = numbered("".join(f"x{number}\n" for number in range(1, 83)))
+    text = numbered((number, f"x{number}") for number in range(1, 83))
     assert text.startswith("<L1>x1\n<L2>x2\n")
     assert text.endswith("<L80>x80\nx81\nx82\n")
 

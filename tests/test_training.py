@@ -29,6 +29,7 @@ from training.grammar import CLASSES, FUNCTIONS, function_from, methods_from
 from training.network import Network, Shape, to_llama
 from training.samples import changed_tokens, encode, whole_body
 from training.signals import signal_sample
+from training.train import POOLS, Plan, Trainer
 
 FUNCTION = """\
 def keep_close(values, target, limit=3, *, strict=False):
@@ -189,9 +190,34 @@ def test_skeletons_become_plain_functions() -> None:
             ast.parse(assemble(method.text, method.prelude))
 
 
-def test_the_network_is_the_llama_that_it_is_exported_as() -> None:
+def test_a_run_in_pieces_gives_the_weights_of_a_run_without_a_break(pieces: Tokenizer, tmp_path: Path) -> None:
+    function = plain_function("def f(a, b):\n    return a + b\n")
+    encoded = encode(whole_body(function, function.text.replace("+", "-")), pieces)
+    for name in POOLS:
+        (tmp_path / name).mkdir()
+        write_shard([encoded] * 40, tmp_path / name / "one.npz")
+    shape = Shape(pieces.get_vocab_size(), 16, 1, 2, 16)
+    weights = []
+    for stop_s in (float("inf"), 0.01):
+        (out := tmp_path / str(stop_s)).mkdir()
+        plan = Plan(tmp_path, out, 60_000, batch=1024, compile=False, stop_s=stop_s)
+        runs = 1
+        while not Trainer(plan, shape).run():
+            runs += 1
+        assert (runs > 1) == (stop_s < 1)
+        weights.append(torch.load(out / "checkpoint.pt", weights_only=False)["average"]["embedding"])
+    assert torch.equal(*weights)
+
+
+def test_training_says_which_shards_are_missing(tmp_path: Path) -> None:
+    with pytest.raises(LookupError, match=r"training\.build"):
+        Trainer(Plan(tmp_path, tmp_path, 1000, compile=False), Shape(50, 16, 1, 2, 16)).run()
+
+
+@pytest.mark.parametrize("key_heads", [0, 2])
+def test_the_network_is_the_llama_that_it_is_exported_as(key_heads: int) -> None:
     torch.manual_seed(0)
-    network = Network(Shape(vocabulary=50, width=32, layers=2, heads=4, feed_forward=48))
+    network = Network(Shape(vocabulary=50, width=32, layers=2, heads=4, feed_forward=48, key_heads=key_heads))
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
     model = to_llama(network, pad=0, end=7)

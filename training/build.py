@@ -41,7 +41,7 @@ def static_samples(
     for function in functions:
         fault = inject(function.text, rng, TOKEN_OPERATORS if easy else frozenset())
         if fault is not None:
-            yield encode(whole_body(function, fault.text, prompt_weight=0.15 if easy else 0.1), tokenizer)
+            yield encode(whole_body(function, fault.text, prompt_weight=0.2), tokenizer)
 
 
 def copy_samples(functions: Iterable[SourceFunction], tokenizer: Tokenizer, rng: random.Random) -> Iterator[Encoded]:
@@ -137,7 +137,7 @@ def build_executed(options: argparse.Namespace, tokenizer: Tokenizer, rng: rando
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("pool", choices=["copy", "easy", "static", "grammar", "signal"])
+    parser.add_argument("pool", choices=["copy", "easy", "static", "executed", "signal"])
     parser.add_argument("--functions", type=Path, required=True)
     parser.add_argument("--tokenizer", type=Path, required=True, help="tokenizer.json")
     parser.add_argument("--out", type=Path, required=True, help="folder with one folder for each pool")
@@ -146,7 +146,7 @@ def main() -> None:
     options = parser.parse_args()
     rng = random.Random(options.seed)
     tokenizer = Tokenizer.from_file(str(options.tokenizer))
-    build = build_executed if options.pool in ("grammar", "signal") else build_static
+    build = build_executed if options.pool in ("executed", "signal") else build_static
     build(options, tokenizer, rng)
 
 

@@ -67,12 +67,14 @@ def licence_of(metadata: Any) -> str:
     return " ".join(text.split()) if PERMISSIVE.search(text) and not COPYLEFT.search(text) else ""
 
 
-def installed_packages() -> Iterator[Package]:
-    """Yield the permissively licensed distributions beside the base interpreter and in this environment."""
+def installed_packages(folders: Iterable[Path] = ()) -> Iterator[Package]:
+    """Yield the permissively licensed distributions in `folders`, beside the base interpreter and in this environment.
+
+    folders: each as `pip install --target` fills it. Last comes the standard library.
+    """
     stdlib = Path(sysconfig.get_path("stdlib"))
-    base = stdlib / "site-packages"
     seen = set()
-    for place in (base, Path(sysconfig.get_path("purelib"))):
+    for place in (*folders, stdlib / "site-packages", Path(sysconfig.get_path("purelib"))):
         for found in importlib.metadata.distributions(path=[str(place)]):
             metadata: Any = found.metadata
             name = (metadata.get("Name") or "").lower().replace("_", "-")
@@ -103,7 +105,7 @@ def functions_in(source: str, package: str, rng: random.Random) -> Iterator[Sour
                 continue
             first = min([child.lineno, *(d.lineno for d in child.decorator_list)])
             doc = docstring_node(child)
-            keep = doc is None or ((doc.end_lineno or 0) - doc.lineno < 5 and rng.random() < 0.35)
+            keep = doc is None or ((doc.end_lineno or 0) - doc.lineno < 12 and rng.random() < 0.4)
             text = normalise("".join(lines[first - 1 : child.end_lineno]), keep_docstring=keep)
             function = make_function(text, package) if text else None
             if function is not None and worth_learning(function):
@@ -163,11 +165,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="working folder for data")
     parser.add_argument("--evaluation", type=Path, help="HumanEvalFix JSON lines to keep out")
+    parser.add_argument(
+        "--packages", type=Path, nargs="*", default=[], help="further folders, each as `pip install --target` fills it"
+    )
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     contamination = humanevalfix_filter(options.evaluation)
-    functions, manifest = collect(installed_packages(), contamination, options.seed)
+    functions, manifest = collect(installed_packages(sorted(options.packages)), contamination, options.seed)
     save(functions, options.out / "functions.jsonl")
     (options.out / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
     hits = "".join(f"{package}\t{name}\t{reason}\n" for package, name, reason in contamination.hits)

@@ -1,8 +1,8 @@
 """Encoded samples on disk, and the stream of batches made of them.
 
 A shard is one .npz file: `ids` (uint16) and `weights` (uint8, units of 0.05), all samples end to end, and `ends`
-(int64). Shards are found again at every refill, so that a generator may add some while training runs. Samples of
-like length share a batch; nothing is packed, so each starts at position 0 as it does at inference.
+(int64). Samples of like length share a batch; nothing is packed, so each starts at position 0 as it does at
+inference.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from training.samples import WEIGHT_UNIT, Encoded
 
-LENGTHS = (96, 128, 160, 192, 224, 256, 320, 400)  # padded lengths; one compiled graph each
+LENGTHS = (96, 128, 160, 192, 224, 256, 320, 400, 512)  # padded lengths; one compiled graph each
 LOSS_SHARE = 0.45  # at most this share of a batch's positions carries loss
 
 
@@ -30,6 +30,10 @@ class Batch:
     places: Tensor
     targets: Tensor
     weights: Tensor
+
+    @property
+    def tensors(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        return self.ids, self.places, self.targets, self.weights
 
 
 def write_shard(samples: Sequence[Encoded], path: Path) -> None:
@@ -57,36 +61,47 @@ class Pool:
 
     def __init__(self, folder: Path, seed: int) -> None:
         self.folder = folder
-        self.rng = random.Random(seed)
-        self.read: set[Path] = set()
+        self.seed = seed
         self.samples: list[Encoded] = []
         self.order: list[int] = []
-        self.epochs = 0
+        self.epoch = self.taken = 0
 
     def refresh(self) -> None:
-        """Read shards that are new; their samples join the current epoch."""
-        for path in sorted(self.folder.glob("*.npz")):
-            if path not in self.read and ".partial" not in path.name:
-                self.read.add(path)
-                first = len(self.samples)
-                self.samples += [s for s in read_shard(path) if padded_length(len(s.ids))]
-                self.order += range(first, len(self.samples))
-                self.rng.shuffle(self.order)
+        """Read the shards when they are first needed; all of them have to be there by then."""
+        if self.samples:
+            return
+        paths = [path for path in sorted(self.folder.glob("*.npz")) if ".partial" not in path.name]
+        self.samples = [s for path in paths for s in read_shard(path) if padded_length(len(s.ids))]
+        self._shuffle()
+
+    def _shuffle(self) -> None:
+        self.order = list(range(len(self.samples)))
+        random.Random(self.seed * 7919 + self.epoch).shuffle(self.order)
 
     def take(self, count: int) -> list[Encoded]:
-        """Return `count` samples; raises LookupError while the folder is empty."""
-        taken: list[Encoded] = []
-        while len(taken) < count:
-            if not self.order:
-                self.refresh()
-                if not self.samples:
-                    raise LookupError(f"no shards in {self.folder.name}")
-                if not self.order:
-                    self.epochs += 1
-                    self.order = list(range(len(self.samples)))
-                    self.rng.shuffle(self.order)
-            taken.append(self.samples[self.order.pop()])
-        return taken
+        """Return the next `count` samples; raises LookupError when the folder has none."""
+        self.refresh()
+        if not self.samples:
+            raise LookupError(f"There are no shards in {self.folder}. Build them with training.build first.")
+        chosen = []
+        for _ in range(count):
+            if self.taken == len(self.order):
+                self.epoch, self.taken = self.epoch + 1, 0
+                self._shuffle()
+            chosen.append(self.samples[self.order[self.taken]])
+            self.taken += 1
+        return chosen
+
+    def state(self) -> tuple[int, int]:
+        """Return what `restore` needs to go on from here."""
+        return self.epoch, self.taken
+
+    def restore(self, state: tuple[int, int]) -> None:
+        self.epoch, taken = state
+        if any(state):
+            self.refresh()
+            self._shuffle()
+        self.taken = taken
 
 
 def collate(samples: Sequence[Encoded], length: int, heaviest: float = np.inf, pad: int = 0) -> Batch:
@@ -120,17 +135,8 @@ def batches(samples: Iterable[Encoded], tokens: int, rng: random.Random, heavies
 
 
 def mixture(pools: Sequence[tuple[Pool, float]], count: int, rng: random.Random) -> list[Encoded]:
-    """Return `count` samples drawn from pools by their shares; a pool that is still empty gives its share to others."""
-    drawn: list[Encoded] = []
-    shares: list[tuple[float, Pool]] = []
-    for pool, share in pools:
-        pool.refresh()
-        if share > 0 and pool.samples:
-            shares.append((share, pool))
-    total = sum(share for share, _ in shares)
-    if not total:
-        raise LookupError("no samples in any pool yet")
-    for share, pool in shares:
-        drawn += pool.take(round(count * share / total))
+    """Return about `count` samples drawn from pools by their shares. Raises LookupError for a pool without shards."""
+    total = sum(share for _, share in pools)
+    drawn = [sample for pool, share in pools if share > 0 for sample in pool.take(round(count * share / total))]
     rng.shuffle(drawn)
     return drawn

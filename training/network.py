@@ -28,6 +28,14 @@ class Shape:
     layers: int = 4
     heads: int = 8
     feed_forward: int = 704
+    key_heads: int = 0  # heads of keys and values, 0: as many as of queries
+
+
+SHAPES = {
+    "tiny": Shape(4096, 64, 2, 2, 176),  # for trying the steps out
+    "small": Shape(),  # 4.3 M parameters, for two CPU cores
+    "medium": Shape(8192, 512, 8, 8, 1408, 4),  # 27.8 M parameters, for an accelerator
+}
 
 
 def rms_norm(x: Tensor, weight: Tensor) -> Tensor:
@@ -57,8 +65,10 @@ class Block(nn.Module):
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         d, f = shape.width, shape.feed_forward
-        self.heads = shape.heads
-        self.q, self.k, self.v, self.o = (nn.Parameter(torch.empty(d, d)) for _ in range(4))
+        self.heads, self.key_heads = shape.heads, shape.key_heads or shape.heads
+        keys = d // shape.heads * self.key_heads
+        self.q, self.o = (nn.Parameter(torch.empty(d, d)) for _ in range(2))
+        self.k, self.v = (nn.Parameter(torch.empty(keys, d)) for _ in range(2))
         self.gate, self.up = (nn.Parameter(torch.empty(f, d)) for _ in range(2))
         self.down = nn.Parameter(torch.empty(d, f))
         self.attention_norm, self.mlp_norm = (nn.Parameter(torch.ones(d)) for _ in range(2))
@@ -68,8 +78,11 @@ class Block(nn.Module):
         batch, length, width = x.shape
         h = rms_norm(x, self.attention_norm)
         qkv = functional.linear(h, torch.cat([self.q, self.k, self.v]))
-        q, k, v = qkv.view(batch, length, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
-        mixed = functional.scaled_dot_product_attention(rotate(q, cos, sin), rotate(k, cos, sin), v, is_causal=True)
+        qkv = qkv.view(batch, length, self.heads + 2 * self.key_heads, width // self.heads).transpose(1, 2)
+        q, k, v = qkv.split([self.heads, self.key_heads, self.key_heads], 1)
+        mixed = functional.scaled_dot_product_attention(
+            rotate(q, cos, sin), rotate(k, cos, sin), v, is_causal=True, enable_gqa=self.heads != self.key_heads
+        )
         x = x + functional.linear(mixed.transpose(1, 2).reshape(batch, length, width), self.o)
         h = rms_norm(x, self.mlp_norm)
         gate, up = functional.linear(h, torch.cat([self.gate, self.up])).chunk(2, -1)
@@ -93,8 +106,8 @@ class Network(nn.Module):
 
     def hidden(self, ids: Tensor) -> Tensor:
         """ids: (B, T) int64. Return (B, T, D)."""
-        dtype = torch.bfloat16 if torch.is_autocast_enabled("cpu") else torch.float32
-        cos, sin = (t.to(dtype) for t in rotary(ids.shape[1], self.shape.width // self.shape.heads))
+        dtype = torch.bfloat16 if torch.is_autocast_enabled(ids.device.type) else torch.float32
+        cos, sin = (t.to(ids.device, dtype) for t in rotary(ids.shape[1], self.shape.width // self.shape.heads))
         x = functional.embedding(ids, self.embedding).to(dtype)
         for block in self.blocks:
             x = block(x, cos, sin)
@@ -112,7 +125,8 @@ def to_llama(network: Network, *, pad: int, end: int, positions: int = 2048) -> 
     shape = network.shape
     config = LlamaConfig(
         vocab_size=shape.vocabulary, hidden_size=shape.width, intermediate_size=shape.feed_forward,
-        num_hidden_layers=shape.layers, num_attention_heads=shape.heads, num_key_value_heads=shape.heads,
+        num_hidden_layers=shape.layers, num_attention_heads=shape.heads,
+        num_key_value_heads=shape.key_heads or shape.heads,
         max_position_embeddings=positions, rms_norm_eps=EPSILON, tie_word_embeddings=True,
         pad_token_id=pad, eos_token_id=end, bos_token_id=None,
         rope_parameters={"rope_type": "default", "rope_theta": THETA},

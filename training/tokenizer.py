@@ -113,9 +113,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--functions", type=Path, required=True, help="functions.jsonl of training.corpus")
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--vocabulary", type=int, default=VOCABULARY)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    save(train(texts(options.functions, options.seed)), options.out)
+    save(train(texts(options.functions, options.seed), options.vocabulary), options.out)
 
 
 if __name__ == "__main__":

@@ -1,64 +1,64 @@
-"""Trains the network on CPU for a fixed wall-clock time: Muon for matrices, AdamW for the rest, rate by the clock.
+"""Trains the network for a number of tokens: Muon for matrices, AdamW for the rest, the rate by the tokens seen.
 
-Constant rate for the first half of the time, then linear to zero, so that any time budget ends with a decayed rate.
-A moving average of the weights is what gets exported. Interrupted runs resume from the last checkpoint. Two
-processes of one thread each update the same weights without locks (Hogwild, arXiv:1106.5730): on a shared machine a
-slow core then slows only its own share. That makes runs repeatable in distribution, not bit by bit. Sources: Muon
-(Jordan et al. 2024) as in torch.optim; schedule and curriculum are described in training/README.md.
+Constant rate for the first half of the tokens, then linear to zero; a moving average of the weights is what gets
+exported. One process, so that the same data, seed and machine give the same weights. A run may be cut into pieces:
+each ends with a checkpoint from which the next continues exactly. Sources: Muon (Jordan et al. 2024) as in
+torch.optim; schedule and curriculum are described in training/README.md.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
-import itertools
 import json
-import os
 import random
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, multiprocessing, nn
+from torch import nn
 
 from training.dataset import Batch, Pool, batches, mixture
-from training.network import Network, Shape
+from training.network import SHAPES, Network, Shape
 
-POOLS = ("copy", "easy", "static", "grammar", "signal")
-CURRICULUM = (  # until this share of the time: shares of the pools
-    (0.15, (0.45, 0.25, 0.00, 0.30, 0.00)),
-    (0.35, (0.10, 0.25, 0.10, 0.55, 0.00)),
-    (0.60, (0.00, 0.10, 0.15, 0.75, 0.00)),
-    (0.70, (0.03, 0.05, 0.07, 0.60, 0.25)),
-    (1.01, (0.10, 0.30, 0.10, 0.28, 0.22)),  # less grammar: the network had begun to know it by heart
+POOLS = ("copy", "easy", "static", "executed", "signal")
+CURRICULUM = (  # until this share of the tokens: shares of the pools
+    (0.12, (0.45, 0.55, 0.00, 0.00, 0.00)),
+    (0.35, (0.05, 0.35, 0.60, 0.00, 0.00)),
+    (0.60, (0.02, 0.10, 0.50, 0.38, 0.00)),
+    (0.80, (0.00, 0.05, 0.35, 0.35, 0.25)),
+    (1.01, (0.00, 0.05, 0.35, 0.30, 0.30)),
 )
-CALIBRATION = 0.55  # from this share of the time on, changed tokens weigh less: the full weight makes
+CALIBRATION = 0.5  # from this share of the tokens on, changed tokens weigh less: the full weight makes
 CALIBRATED_WEIGHT = 2.0  # a model change too much: one token in thirty that should have been copied
 MUON_RATE, ADAM_RATE = 0.015, 3e-3
-BATCH_TOKENS = 6144
-AVERAGE_KEEP = 0.97  # of the average at each step of the first worker, which makes only some 1,000 steps
-REFILL = 900  # samples drawn between looks at the shard folders
+AVERAGED_STEPS = 0.02  # the average reaches back over about this share of the steps so far
+REFILL_BATCHES = 24  # batches drawn between looks at the curriculum
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One run. minutes: wall clock of training proper; checkpoint_s: between checkpoints."""
+    """One run. tokens: to be seen in all, padding not counted; batch: padded tokens of one step; save_s: between saves.
+
+    stop_s: end this piece of the run after so many seconds, with a checkpoint.
+    """
 
     data: Path
     out: Path
-    minutes: float
+    tokens: int
     seed: int = 0
-    workers: int = 2
-    checkpoint_s: float = 150.0
+    batch: int = 6144
+    device: str = "cpu"
     compile: bool = True
+    save_s: float = 150.0
+    stop_s: float = float("inf")
 
 
 def rate_factor(progress: float) -> float:
-    """Return the learning rate's factor at a share of the time: short warm-up, constant, linear to zero."""
+    """Return the learning rate's factor at a share of the tokens: short warm-up, constant, linear to zero."""
     warm = min(1.0, progress / 0.01 + 0.02)
     return warm if progress < 0.5 else max(0.0, (1.0 - progress) / 0.5)
 
@@ -73,106 +73,70 @@ def optimisers(network: Network) -> list[torch.optim.Optimizer]:
 
 
 class Trainer:
-    """State of one run: network, average, optimisers, clock, and the pools it reads."""
+    """State of one run: network, average, optimisers, counters, and the pools it reads."""
 
-    def __init__(self, plan: Plan, shape: Shape, network: Network | None = None) -> None:
+    def __init__(self, plan: Plan, shape: Shape) -> None:
         self.plan = plan
-        torch.set_num_threads(1)
         torch.manual_seed(plan.seed)
-        self.rng = random.Random(plan.seed)
-        self.network = network or Network(shape)
-        shared: Any = self.network
-        shared.share_memory()
+        self.network = Network(shape).to(plan.device)
         self.average = copy.deepcopy(self.network)
         self.optimisers = optimisers(self.network)
         self.pools = [Pool(plan.data / name, plan.seed + i) for i, name in enumerate(POOLS)]
-        self.heldout = Pool(plan.data / "heldout", plan.seed)
-        self.step = self.tokens = 0
-        counts: Any = torch.zeros(plan.workers, dtype=torch.int64)
-        self.counts: Tensor = counts.share_memory_()  # tokens of each worker
-        self.elapsed = 0.0
+        self.heldout = [Pool(plan.data / name, plan.seed) for name in ("heldout", "heldout-signal")]
+        self.step = self.tokens = self.refills = 0
+        self.seconds = 0.0
         self.loss_of: Any = torch.compile(self.network, dynamic=False) if plan.compile else self.network
 
     @property
-    def all_tokens(self) -> int:
-        """Tokens seen by all workers, padding not counted."""
-        return self.tokens + int(self.counts[1:].sum())
-
-    @property
     def progress(self) -> float:
-        return self.elapsed / (60.0 * self.plan.minutes)
+        return self.tokens / self.plan.tokens
 
-    def stream(self) -> Iterator[Batch]:
-        """Yield batches for ever, by the curriculum at the time of each refill."""
-        while True:
-            shares = next(shares for until, shares in CURRICULUM if self.progress < until or until > 1)
-            drawn = mixture(list(zip(self.pools, shares, strict=True)), REFILL, self.rng)
-            heaviest = np.inf if self.progress < CALIBRATION else CALIBRATED_WEIGHT
-            yield from batches(drawn, BATCH_TOKENS, self.rng, heaviest)
+    def refill(self) -> list[Batch]:
+        """Return the next batches, by the curriculum; what they hold depends on seed and number of refills alone."""
+        shares = next(shares for until, shares in CURRICULUM if self.progress < until or until > 1)
+        rng = random.Random(self.plan.seed * 1_000_003 + self.refills)
+        self.refills += 1
+        count = max(REFILL_BATCHES * self.plan.batch // 200, 600)
+        drawn = mixture(list(zip(self.pools, shares, strict=True)), count, rng)
+        heaviest = np.inf if self.progress < CALIBRATION else CALIBRATED_WEIGHT
+        return list(batches(drawn, self.plan.batch, rng, heaviest))
 
-    def accumulate(self, batch: Batch) -> tuple[float, float]:
-        """Add one batch's gradient; return summed weighted loss and summed weight."""
-        with torch.autocast("cpu", torch.bfloat16):
-            loss = self.loss_of(batch.ids, batch.places, batch.targets, batch.weights)
+    def update(self, batch: Batch) -> float:
+        """Make one optimiser step; return the mean loss per unit of weight, in nats."""
+        kind = torch.device(self.plan.device).type
+        with torch.autocast(kind, torch.bfloat16):
+            loss = self.loss_of(*(part.to(self.plan.device) for part in batch.tensors))
         weight = float(batch.weights.sum())
         (loss / max(weight, 1.0)).backward()
-        return float(loss.detach()), weight
-
-    def update(self, stream: Iterator[Batch]) -> float:
-        """Make one optimiser step; return the mean loss per unit of weight, in nats."""
-        micro = 1 if self.progress < 0.35 else 2
-        total = norm = 0.0
-        for batch in itertools.islice(stream, micro):
-            loss, weight = self.accumulate(batch)
-            total, norm = total + loss, norm + weight
-            self.tokens += int((batch.ids != 0).sum())
         factor = rate_factor(self.progress)
         for optimiser, base in zip(self.optimisers, (MUON_RATE, ADAM_RATE), strict=True):
             for group in optimiser.param_groups:
                 group["lr"] = base * factor
-            for group in optimiser.param_groups:
-                for parameter in group["params"]:
-                    parameter.grad = parameter.grad / micro if micro > 1 else parameter.grad
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
+        self.tokens += int((batch.ids != 0).sum())
         self.step += 1
-        keep = min(AVERAGE_KEEP, (self.step + 1) / (self.step + 20))
         with torch.no_grad():
-            torch._foreach_lerp_(list(self.average.parameters()), list(self.network.parameters()), 1 - keep)
-        return total / max(norm, 1e-9)
-
-    @torch.no_grad()
-    def validate(self, count: int = 192) -> dict[str, float]:
-        """Return teacher-forced accuracy on held-out faults: of copied tokens, of changed tokens, of whole answers."""
-        self.heldout.refresh()
-        if not self.heldout.samples:
-            return {}
-        chosen = random.Random(1).sample(self.heldout.samples, min(count, len(self.heldout.samples)))
-        right = {"copied": [0, 0], "changed": [0, 0], "whole": [0, 0]}
-        for batch in batches(chosen, 4096, random.Random(0)):
-            hidden = self.average.hidden(batch.ids).reshape(-1, self.network.shape.width)[batch.places]
-            hit = (nn.functional.linear(hidden, self.average.embedding).argmax(-1) == batch.targets).numpy()
-            weight, rows = batch.weights.numpy(), batch.places.numpy() // batch.ids.shape[1]
-            for name, mask in (("copied", np.isclose(weight, 1.0)), ("changed", weight > 1.5)):
-                right[name][0] += int(hit[mask].sum())
-                right[name][1] += int(mask.sum())
-            for row in range(batch.ids.shape[0]):
-                right["whole"][0] += bool(hit[(rows == row) & (weight >= 0.9)].all())
-                right["whole"][1] += 1
-        return {name: round(good / max(1, every), 4) for name, (good, every) in right.items()}
+            reach = 1.0 / (1.0 + AVERAGED_STEPS * self.step)
+            torch._foreach_lerp_(list(self.average.parameters()), list(self.network.parameters()), reach)
+        return float(loss.detach()) / max(weight, 1e-9)
 
     def report(self, losses: list[float]) -> dict[str, float]:
         """Return one log entry."""
-        loss = round(sum(losses) / len(losses), 4)
-        entry = {"step": self.step, "tokens": self.all_tokens, "progress": round(self.progress, 4), "loss": loss}
-        return {**entry, "elapsed_s": round(self.elapsed), **self.validate()}
+        loss = round(sum(losses) / max(1, len(losses)), 4)
+        entry = {"step": self.step, "tokens": self.tokens, "progress": round(self.progress, 4), "loss": loss}
+        entry["seconds"] = round(self.seconds)
+        for pool, prefix in zip(self.heldout, ("", "signal_"), strict=True):
+            entry |= {prefix + name: share for name, share in validate(self.average, pool).items()}
+        return entry
 
     def save(self) -> None:
         """Write the checkpoint, under its name only when complete."""
         state = {
             "network": self.network.state_dict(), "average": self.average.state_dict(),
             "optimisers": [o.state_dict() for o in self.optimisers], "shape": asdict(self.network.shape),
-            "step": self.step, "tokens": self.all_tokens, "elapsed": self.elapsed, "rng": self.rng.getstate(),
+            "pools": [pool.state() for pool in self.pools], "step": self.step, "tokens": self.tokens,
+            "refills": self.refills, "seconds": self.seconds,
         }  # fmt: skip
         partial = self.plan.out / "checkpoint.partial"
         torch.save(state, partial)
@@ -183,78 +147,88 @@ class Trainer:
         path = self.plan.out / "checkpoint.pt"
         if not path.exists():
             return
-        state = torch.load(path, weights_only=False)
+        state = torch.load(path, weights_only=False, map_location=self.plan.device)
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
         for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
             optimiser.load_state_dict(saved)
-        self.step, self.tokens, self.elapsed = state["step"], state["tokens"], state["elapsed"]
-        self.rng.setstate(state["rng"])
+        for pool, saved in zip(self.pools, state["pools"], strict=True):
+            pool.restore(saved)
+        self.step, self.tokens, self.refills = state["step"], state["tokens"], state["refills"]
+        self.seconds = state["seconds"]
 
-    def run(self) -> None:
-        """Train until the time is used up; one JSON line a log entry."""
+    def run(self) -> bool:
+        """Train until the tokens are seen or the piece ends; one JSON line a minute. Return whether the run is done.
+
+        Checkpoints stand between refills, so that a continued run sees the same batches as one without a break.
+        """
         self.resume()
-        helpers = start_helpers(self)
-        stream = self.stream()
-        last = time.monotonic()
-        saved = logged = last
+        start = last = saved = logged = time.monotonic()
         losses: list[float] = []
         with (self.plan.out / "log.jsonl").open("a", encoding="utf-8") as log:
-            while self.progress < 1.0:
-                losses.append(self.update(stream))
-                now = time.monotonic()
-                self.elapsed += now - last
-                last = now
-                if now - logged > 60 or self.progress >= 1.0:
-                    log.write(json.dumps(self.report(losses)) + "\n")
-                    log.flush()
-                    losses, logged = [], now
-                if now - saved > self.plan.checkpoint_s:
+            while self.progress < 1.0 and last - start < self.plan.stop_s:
+                if last - saved > self.plan.save_s:
                     self.save()
-                    saved = now
-        for helper in helpers:
-            helper.join()
+                    saved = last
+                for batch in self.refill():
+                    losses.append(self.update(batch))
+                    now = time.monotonic()
+                    self.seconds += now - last
+                    last = now
+                    if self.progress >= 1.0:
+                        break
+                    if now - logged > 60:
+                        log.write(json.dumps(self.report(losses)) + "\n")
+                        log.flush()
+                        losses, logged = [], now
+            log.write(json.dumps(self.report(losses)) + "\n")
         self.save()
+        return self.progress >= 1.0
 
 
-def start_helpers(trainer: Trainer) -> list[Any]:
-    """Start the other workers, each a process with its own data order and optimiser state on the same weights."""
-    started = []
-    for rank in range(1, trainer.plan.workers):
-        arguments = (trainer.plan, trainer.network, trainer.counts, rank, trainer.elapsed)
-        process = multiprocessing.get_context("spawn").Process(target=assist, args=arguments, daemon=True)
-        process.start()
-        started.append(process)
-    return started
-
-
-def assist(plan: Plan, network: Network, counts: Tensor, rank: int, elapsed: float) -> None:
-    """Update the shared weights until the time is used up; the first worker logs, averages and saves."""
-    parent = os.getppid()
-    time.sleep(45.0 * rank)  # the first worker compiles, the others find its graphs in the compiler's cache
-    os.setsid()  # Linux shares processor time between sessions first
-    trainer = Trainer(replace(plan, seed=plan.seed + 1000 * rank), network.shape, network)
-    trainer.elapsed = elapsed + 45.0 * rank
-    stream = trainer.stream()
-    last = time.monotonic()
-    while trainer.progress < 1.0 and os.getppid() == parent:
-        trainer.update(stream)
-        counts[rank] = trainer.tokens
-        now = time.monotonic()
-        trainer.elapsed += now - last
-        last = now
+@torch.no_grad()
+def validate(network: Network, pool: Pool, count: int = 192) -> dict[str, float]:
+    """Return teacher-forced accuracy on held-out samples: of copied tokens, of changed tokens, of whole answers."""
+    pool.refresh()
+    if not pool.samples:
+        return {}
+    chosen = random.Random(1).sample(pool.samples, min(count, len(pool.samples)))
+    right = {"copied": [0, 0], "changed": [0, 0], "whole": [0, 0]}
+    device = network.embedding.device
+    for batch in batches(chosen, 4096, random.Random(0)):
+        hidden = network.hidden(batch.ids.to(device)).reshape(-1, network.shape.width)[batch.places.to(device)]
+        predicted = nn.functional.linear(hidden, network.embedding).argmax(-1).cpu()
+        hit = (predicted == batch.targets).numpy()
+        weight, rows = batch.weights.numpy(), batch.places.numpy() // batch.ids.shape[1]
+        for name, mask in (("copied", np.isclose(weight, 1.0)), ("changed", weight > 1.5)):
+            right[name][0] += int(hit[mask].sum())
+            right[name][1] += int(mask.sum())
+        for row in range(batch.ids.shape[0]):
+            right["whole"][0] += bool(hit[(rows == row) & (weight >= 0.9)].all())
+            right["whole"][1] += 1
+    return {name: round(good / max(1, every), 4) for name, (good, every) in right.items()}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder with one folder of shards for each pool")
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoint.pt and log.jsonl")
-    parser.add_argument("--minutes", type=float, required=True)
+    parser.add_argument("--tokens", type=float, required=True, help="to be seen in all, e.g. 20e6")
+    parser.add_argument("--shape", choices=sorted(SHAPES), default="small")
+    parser.add_argument("--batch", type=int, default=6144, help="padded tokens of one step")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--stop-after", type=float, default=float("inf"), help="minutes of this piece of the run")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    Trainer(Plan(options.data, options.out, options.minutes, options.seed, options.workers), Shape()).run()
+    if options.device == "cpu":
+        torch.set_num_threads(1)
+    plan = Plan(
+        options.data, options.out, int(options.tokens), options.seed, options.batch, options.device,
+        stop_s=60.0 * options.stop_after,
+    )  # fmt: skip
+    done = Trainer(plan, SHAPES[options.shape]).run()
+    print("done" if done else "to be continued: run the same command again")
 
 
 if __name__ == "__main__":

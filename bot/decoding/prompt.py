@@ -9,8 +9,8 @@ so that the key-value cache of the static part is shared (EG-CFG, arXiv:2506.109
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Style = Literal["tagged", "instruct"]
@@ -23,9 +23,12 @@ SPECIAL_TOKENS = (
 MAX_TESTS = 3
 TEST_CHARS = 400
 FAILURE_CHARS = 160
+TAGGED_TEST_CHARS = 200  # the small models behind this style were trained on short texts
 
 # what chat models read as the structure of a conversation, in the spellings of the common families
 _CHAT_TOKEN = re.compile(r"<(?=[|｜][^<>\s]{1,40}[|｜]>|(?:start|end)_of_turn>)|\[(?=/?INST\])")
+
+_DOCSTRING = re.compile(r"[ \t]+[rRuU]?(\"\"\"|''')")
 
 ChatTemplate = Callable[[str], str]  # one user message in, prompt text up to the assistant's turn out
 
@@ -81,18 +84,29 @@ def cut(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
-def numbered(function: str) -> str:
-    """Return the function with a line token before each of its first 80 lines."""
-    lines = function.splitlines()
-    marks = [*LINE_TOKENS[: len(lines)], *[""] * (len(lines) - MAX_LINES)]
-    return "".join(f"{mark}{line}\n" for mark, line in zip(marks, lines, strict=True))
+def shown_lines(task: Task) -> list[tuple[int, str]]:
+    """Return the function's lines with their numbers, 1-based; of a docstring the first line that says something."""
+    lines = list(enumerate(task.function.splitlines(), 1))
+    header = lines[: task.header_lines]
+    found = [(place, match[1]) for place, (_, line) in enumerate(header) if (match := _DOCSTRING.match(line))]
+    if not found or found[0][0] + 1 == len(header):
+        return lines
+    start, quotes = found[0]
+    told = [(n, _DOCSTRING.sub("", line).strip().removesuffix(quotes).strip()) for n, line in header[start:]]
+    number, words = next((line for line in told if line[1]), told[0])
+    return [*header[:start], (number, f"    {quotes}{words}{quotes}"), *lines[task.header_lines :]]
+
+
+def numbered(lines: Iterable[tuple[int, str]]) -> str:
+    """Return the lines with a token before each that says its number, up to 80."""
+    return "".join(f"{LINE_TOKENS[n - 1] if n <= MAX_LINES else ''}{line}\n" for n, line in lines)
 
 
 def tagged_prompt(task: Task) -> Prompt:
     """Return the prompt for a model trained on our special tokens."""
-    tests = "".join(f"<test>{cut(defuse(test.strip()), TEST_CHARS)}\n" for test in task.tests[:MAX_TESTS])
+    tests = "".join(f"<test>{cut(defuse(test.strip()), TAGGED_TEST_CHARS)}\n" for test in task.tests[:MAX_TESTS])
     failure = f"<err>{cut(one_line(defuse(task.failure)), FAILURE_CHARS)}\n"
-    bug = "<bug>" + numbered(defuse(task.function))
+    bug = "<bug>" + numbered(shown_lines(replace(task, function=defuse(task.function))))
     return Prompt(tests + failure + bug, "<notrace>", "<fix>", "<end>", "tagged")
 
 
