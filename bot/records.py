@@ -6,6 +6,7 @@ Plain frozen dataclasses without behaviour of their own. Test runs and traces ar
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -97,9 +98,11 @@ class Setting:
     temperature: float = 0.8  # of the continuations
     horizon: int = 3  # d, lines of a continuation
     candidates: int = 3  # s, continuations at each boundary
+    alpha: float | None = None  # plausibility mask of the guidance: 0 is none, None what `bot.decoding.guidance` says
 
     def __str__(self) -> str:
-        return f"gamma={self.gamma:g} t={self.temperature:g} d={self.horizon} s={self.candidates}"
+        usual = f"gamma={self.gamma:g} t={self.temperature:g} d={self.horizon} s={self.candidates}"
+        return usual if self.alpha is None else f"{usual} alpha={self.alpha:g}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +115,7 @@ class Candidate:
     setting: str  # "gamma=1 t=0.8 d=3 s=3"
     logprob: float  # of the whole body under the plain model, nats
     spent: Spent  # up to the moment it was found
+    guided: float = math.nan  # like `logprob`, with what the faulty body did told in the prompt
 
 
 @dataclass(frozen=True, slots=True)

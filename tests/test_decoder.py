@@ -287,6 +287,29 @@ def test_changed_tokens_are_counted():
     assert "".join(fields["text"] for fields in bench.told("line")) == FIXED
 
 
+@pytest.mark.parametrize("gamma", [0.0, 3.0])
+def test_checked_and_kept_draft_tokens_are_told_with_the_lines(gamma):
+    copied, changed = (Bench(ScriptedModel(body), Setting(gamma, candidates=0)) for body in (BODY, FIXED))
+    counts = []
+    for bench in (copied, changed):
+        bench.run()
+        counts.append([sum(fields[name] for fields in bench.told("line")) for name in ("drafted", "accepted")])
+    (all_drafted, all_kept), (drafted, kept) = counts
+    assert all_kept == all_drafted > 0
+    assert 0 < kept < drafted
+
+
+@pytest.mark.parametrize(("alpha", "every"), [(None, False), (0.0, True)])
+def test_alpha_zero_keeps_tokens_that_neither_branch_holds_plausible(alpha, every):
+    def answers(prompt):
+        return FIXED if "<trace>" in prompt else BODY
+
+    bench = Bench(ScriptedModel(answers), Setting(3.0, candidates=1, horizon=1, alpha=alpha))
+    bench.run()
+    guided, _ = bench.decoder._distributions([], True)
+    assert np.isfinite(guided).all() == every
+
+
 def test_decoding_stops_at_the_boundary_after_the_budget_is_spent():
     bench = Bench(ScriptedModel(FIXED), Setting(1.0, candidates=1, horizon=1), Budget(None, 30, None, None))
     assert bench.run() == []

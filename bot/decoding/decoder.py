@@ -24,8 +24,8 @@ from bot.decoding.dynamic_signal import (
     render,
 )
 from bot.decoding.edit_pool import EditPool
-from bot.decoding.guidance import Array, guide
-from bot.decoding.prompt import Prompt
+from bot.decoding.guidance import ALPHA, Array, guide
+from bot.decoding.prompt import Prompt, Style
 from bot.decoding.trials import Meter, Trials
 from bot.functions import FunctionText, at_statement_boundary, complete
 from bot.logical_lines import logical_lines
@@ -90,6 +90,20 @@ def tidy(body: str) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
+def signal_text(observations: Sequence[Observation], style: Style, model: LanguageModel, room: int = 10**6) -> str:
+    """Return the signal as `style` wants it, in at most `room` tokens; "" when that is too few."""
+    entry, whole = (
+        (TAGGED_ENTRY_TOKENS, TAGGED_SIGNAL_TOKENS) if style == "tagged" else (ENTRY_TOKENS, SIGNAL_TOKENS)
+    )
+    if min(whole, room) < MIN_SIGNAL_TOKENS:
+        return ""
+
+    def measure(part: str) -> int:
+        return len(model.encode(part))
+
+    return render(observations, style, measure, entry_tokens=entry, signal_tokens=min(whole, room))
+
+
 class Decoder:
     """Writes one body under one setting. `run` yields every passing body met on the way, the written one last."""
 
@@ -116,11 +130,10 @@ class Decoder:
         self.faulty = [*model.encode(self.function.body), *model.encode(prompt.end)]
         room = model.context - len(self.head)
         self.limit = min(GROWTH * len(self.faulty) + EXTRA_TOKENS, room)
-        tagged = prompt.style == "tagged"
-        self.entry_room = TAGGED_ENTRY_TOKENS if tagged else ENTRY_TOKENS
-        self.signal_room = min(TAGGED_SIGNAL_TOKENS if tagged else SIGNAL_TOKENS, room - self.limit)
+        self.signal_room = room - self.limit
         self.harvests, self.drafts = harvests, drafts
         self.draft_length = DRAFT_TOKENS[0]
+        self.drafted = self.accepted = 0  # draft tokens checked and kept
         self.answer: list[int] = []
         self.line_start = 0  # where in the answer the line written last begins
         self.ended = False
@@ -173,6 +186,7 @@ class Decoder:
         while not self.ended and len(self.answer) < self.limit:
             draft = self._draft(sources, self.answer[start:], failures)
             rows, plain = self._distributions(draft, guided)
+            self.drafted += len(draft)
             accepted = 0
             for place, row in enumerate(rows):
                 token = int(np.argmax(row))
@@ -180,6 +194,7 @@ class Decoder:
                     changed += token != int(np.argmax(plain[place]))
                 self.answer.append(token)
                 self.meter.tokens += 1
+                self.accepted += place < len(draft) and token == draft[place]
                 stop = self._at_end(token) or len(self.answer) >= self.limit
                 if stop or (until is not None and statements(self.function, self.text) >= until):
                     self._tell(written, changed)
@@ -199,11 +214,15 @@ class Decoder:
         return self.ended
 
     def _tell(self, written: str, changed: int | None) -> None:
-        """Tell the lines just written; `changed` tokens are not the plain model's, None where it was not asked."""
+        """Tell the lines just written; `changed` tokens are not the plain model's, None where it was not asked.
+
+        Draft tokens are told with the first of several lines: the plain model's drafts go beyond one.
+        """
         text = self.text.removeprefix(written)
         about = {} if changed is None else {"changed": changed}
         for line in logical_lines(text) if self.setting.gamma == 0 else [text]:
-            self.emit("line", text=line, **about)
+            self.emit("line", text=line, drafted=self.drafted, accepted=self.accepted, **about)
+            self.drafted = self.accepted = 0
 
     def _distributions(self, draft: Sequence[int], guided: bool) -> tuple[Array, Array | None]:
         """Return what decides the next tokens along the draft, (len(draft) + 1, V), and what the plain model says.
@@ -218,7 +237,8 @@ class Decoder:
         if gamma == 1:
             return conditioned, None
         plain = self._along(self.plain, self.head, draft)
-        return guide(plain, conditioned, gamma), plain
+        alpha = ALPHA if self.setting.alpha is None else self.setting.alpha
+        return guide(plain, conditioned, gamma, alpha=alpha), plain
 
     def _along(self, branch: Branch, head: Sequence[int], draft: Sequence[int]) -> Array:
         branch.rebase(head, self.answer)
@@ -294,16 +314,7 @@ class Decoder:
 
     def _refresh(self, observations: Sequence[Observation]) -> None:
         """Write the signal and bring the guided branch up to it."""
-        room = self.signal_room
-        text = ""
-        if room >= MIN_SIGNAL_TOKENS and observations:
-            text = render(
-                observations,
-                self.prompt.style,
-                lambda part: len(self.model.encode(part)),
-                entry_tokens=self.entry_room,
-                signal_tokens=room,
-            )
+        text = signal_text(observations, self.prompt.style, self.model, self.signal_room) if observations else ""
         self.signal = text
         if text and self.guided is None:
             self.guided = self.model.branch(self._signal_head())
@@ -381,11 +392,7 @@ class Decoder:
     # --------------------------------------------------------------------------------------------- observations
 
     def _faulty_observation(self) -> list[Observation]:
-        execution = self.trials.faulty()
-        if execution is None:
-            return []
-        first = self.function.header_lines + 1
-        observed = self.trials.observe(execution, self.function.body, first, "faulty")
+        observed = self.trials.observe_faulty()
         return [observed] if observed else []
 
     def _rejoined(self, written: str) -> list[str]:
