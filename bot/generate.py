@@ -1,7 +1,8 @@
 """The portfolio: decides which ways of finding a body are tried, in what order, with which share of the budget.
 
-Lazy: every passing body is yielded once, as soon as it is found, and whoever iterates decides when it is enough. The
-plain model goes first, so that what guidance adds can be told.
+Lazy: every passing body is yielded once, as soon as it is found, and whoever iterates decides when it is enough. Since
+what passes need not be right, `lots` goes on for a while after the first, to have rivals to rank. The plain model goes
+first, so that what guidance adds can be told.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from bot.decoding.decoder import TOP_P, Decoder, Found, finished, tidy
+from bot.decoding.decoder import TOP_P, Decoder, Found, finished, signal_text, tidy
 from bot.decoding.edit_pool import EditPool, names_in_scope
 from bot.decoding.prompt import Prompt, Task, instruct_prompt, tagged_prompt
 from bot.decoding.trials import Meter, Trials
@@ -23,12 +24,13 @@ from bot.models.language_model import LanguageModel, text_after
 from bot.records import Budget, Candidate, Emit, Setting, Spent, Suspect
 from runners.runner import Execution, Session
 
-EDIT_BATCH = 32  # edits of which the passing ones are ranked by their whole bodies
+EDIT_BATCH = 32  # edits run between two looks at whether there are rivals enough
 PART_SECONDS = 1.0  # what running some bodies at a time may take
 SAMPLE_BATCH = 8  # whole bodies sampled at a time
 STALE_BATCHES = 6  # sampling ends when this many batches in a row bring no new body
 TEST_LIMITS = (None, 1200, 400, 120, 0)  # characters of tests in the prompt, tried in order until it fits
-ANSWER_SHARE = 0.5  # of the context, at most, is kept free for the answer
+RIVALS = 16  # a lot of passing bodies is complete with so many,
+PATIENCE = Spent(seconds=3.0, executions=96)  # or when so much was spent after the first, and as much as before it
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,8 @@ class Arm:
     """One way of finding bodies.
 
     share: of the whole budget, that it may use at most. edits, harvests: of a decode, whether single edits stand beside
-    the continuations, and whether bodies that pass on the way are yielded.
+    the continuations, and whether bodies that pass on the way are yielded. traced: of samples, whether what the faulty
+    body did is told in the prompt.
     """
 
     kind: Literal["decode", "edits", "sample"]
@@ -44,6 +47,7 @@ class Arm:
     share: float = 1.0
     edits: bool = True
     harvests: bool = True
+    traced: bool = False
 
 
 def portfolio(
@@ -92,8 +96,8 @@ def generate(
 ) -> Search:
     """Return the search for bodies of `function` that pass the session's tests; nothing runs until it is iterated.
 
-    model: None tries the edits alone. names: what is in scope beside the function's own names; None: as `source` shows.
-    Raises ModelError, on the first step, when the prompt does not fit in the model's context.
+    model: None tries the edits alone, and so does a model in whose context the prompt does not fit.
+    names: what is in scope beside the function's own names; None: as `source` shows.
     """
     arms = [arm if isinstance(arm, Arm) else Arm("decode", arm) for arm in settings]
     known = names_in_scope(source, function) if names is None else names
@@ -131,9 +135,10 @@ class Search:
         self._clock = clock
         self._names = names
         self._prompt: Prompt | None = None
+        self._signal: str | None = None  # what the faulty body does, once it is asked for
         self._seen: set[str] = set()
         self._part = 4  # bodies run at a time, until it is known how long they take
-        self._found = self._run()
+        self._steps = self._run()
 
     @property
     def spent(self) -> Spent:
@@ -143,12 +148,31 @@ class Search:
         return self
 
     def __next__(self) -> Candidate:
-        return next(self._found)
+        return next(candidate for candidate in self._steps if candidate is not None)
 
-    def _run(self) -> Iterator[Candidate]:
+    def lots(self) -> Iterator[list[Candidate]]:
+        """Yield passing bodies in lots: the first, and its rivals found in about as much work again."""
+        lot: list[Candidate] = []
+        limit = Budget()
+        for candidate in self._steps:
+            if candidate is not None:
+                lot.append(candidate)
+                limit = _patience(self.spent) if len(lot) == 1 else limit
+            if len(lot) >= RIVALS or (lot and limit.exceeded(self.spent)):
+                yield lot
+                lot = []
+        if lot:
+            yield lot
+
+    def _run(self) -> Iterator[Candidate | None]:
+        """Yield every candidate, and None now and then while there is none."""
         self._meter = meter = Meter(self._model, self._trials, self._clock)
         if self._model is not None:
-            self._prompt = fitting_prompt(self._task, self._model)
+            try:
+                self._prompt = fitting_prompt(self._task, self._model)
+            except ModelError as error:
+                self._emit("note", text=f"{error.message} Only single edits are tried.")
+                self._model = None
         pool = EditPool(self._function, self._prompt, self._model, self._names)
         for number, arm in enumerate(self._arms):
             if self._budget.exceeded(meter.spent()):
@@ -158,17 +182,15 @@ class Search:
             limits = _portion(self._budget, meter.spent(), arm.share)
             self._emit("attempt", kind=arm.kind, setting="single edits" if arm.kind == "edits" else str(arm.setting))
             for found in self._try(arm, number, pool, meter, limits):
-                candidate = self._candidate(found, meter)
-                if candidate is not None:
-                    yield candidate
+                yield self._candidate(found, meter) if found is not None else None
 
-    def _try(self, arm: Arm, number: int, pool: EditPool, meter: Meter, limits: Budget) -> Iterator[Found]:
+    def _try(self, arm: Arm, number: int, pool: EditPool, meter: Meter, limits: Budget) -> Iterator[Found | None]:
         if arm.kind == "edits":
             return self._edits(pool, meter, limits)
         assert self._model is not None
         assert self._prompt is not None
         if arm.kind == "sample":
-            return self._samples(arm.setting, number, meter, limits)
+            return self._samples(arm, number, meter, limits)
         return Decoder(
             self._prompt,
             self._model,
@@ -188,31 +210,42 @@ class Search:
         if key in self._seen:
             return None
         self._seen.add(key)
-        logprob = self._logprob(found.body)
-        candidate = Candidate(self._suspect, found.body, found.origin, found.setting, logprob, meter.spent())
-        self._emit("candidate", origin=found.origin, setting=found.setting, body=found.body, logprob=logprob)
+        logprob, guided = self._logprob(found.body, ""), self._logprob(found.body, self._told())
+        candidate = Candidate(self._suspect, found.body, found.origin, found.setting, logprob, meter.spent(), guided)
+        self._emit(
+            "candidate", origin=found.origin, setting=found.setting, body=found.body, logprob=logprob, guided=guided
+        )
         return candidate
 
-    def _logprob(self, body: str) -> float:
-        """Return log p of the whole body under the plain model; nan without a model or without room for it."""
+    def _logprob(self, body: str, signal: str) -> float:
+        """Return log p of the whole body with `signal` in the prompt; nan without a model or without room for it."""
         if self._model is None or self._prompt is None:
             return math.nan
-        head = self._model.encode(self._prompt.plain)
+        head = self._model.encode(self._prompt.with_signal(signal))
         ids = [*self._model.encode(body), *self._model.encode(self._prompt.end)]
         if len(head) + len(ids) > self._model.context:
             return math.nan
         return float(self._model.score(self._model.branch(head), ids).sum())
 
-    def _edits(self, pool: EditPool, meter: Meter, limits: Budget) -> Iterator[Found]:
-        """Run the edit neighbourhood in ranked order; the passing edits of a batch come likeliest first."""
+    def _told(self) -> str:
+        """Return the signal that tells what the faulty body does, "" when nothing can be told or a model is missing."""
+        if self._model is None or self._prompt is None:
+            return ""
+        if self._signal is None:
+            observed = self._trials.observe_faulty()
+            self._signal = signal_text([observed], self._prompt.style, self._model) if observed else ""
+        return self._signal
+
+    def _edits(self, pool: EditPool, meter: Meter, limits: Budget) -> Iterator[Found | None]:
+        """Run the edit neighbourhood in ranked order."""
         for chunk in pool.chunks(self._trials.failing_lines()):
             for start in range(0, len(chunk), EDIT_BATCH):
                 batch = [scored.edit for scored in chunk[start : start + EDIT_BATCH]]
                 executions = self._executed([edit.body for edit in batch], meter, limits)
-                passing = [e for e, run in zip(batch, executions, strict=False) if run is not None and run.passed]
-                ranked = sorted(passing, key=lambda edit: -self._logprob(edit.body)) if len(passing) > 1 else passing
-                for edit in ranked:
-                    yield Found(edit.body, "edit", f"single edit {edit.operator} in line {edit.line}")
+                for edit, execution in zip(batch, executions, strict=False):
+                    if execution is not None and execution.passed:
+                        yield Found(edit.body, "edit", f"single edit {edit.operator} in line {edit.line}")
+                yield None
                 if len(executions) < len(batch):
                     return
 
@@ -227,12 +260,12 @@ class Search:
             self._part = min(EDIT_BATCH, 2 * self._part) if fast else max(1, self._part // 2)
         return found
 
-    def _samples(self, setting: Setting, number: int, meter: Meter, limits: Budget) -> Iterator[Found]:
-        """Sample whole bodies from the plain model, at two temperatures in turn, and run the new ones."""
-        model, prompt = self._model, self._prompt
+    def _samples(self, arm: Arm, number: int, meter: Meter, limits: Budget) -> Iterator[Found | None]:
+        """Sample whole bodies, at two temperatures in turn, and run the new ones."""
+        model, prompt, setting = self._model, self._prompt, arm.setting
         assert model is not None
         assert prompt is not None
-        head = model.encode(prompt.plain)
+        head = model.encode(prompt.with_signal(self._told() if arm.traced else ""))
         branch = model.branch(head)
         longest = min(2 * len(model.encode(self._function.body)) + 96, model.context - len(head))
         seen: set[str] = set()
@@ -255,7 +288,8 @@ class Search:
             batch += 1
             for body, execution in zip(fresh, self._executed(fresh, meter, limits), strict=False):
                 if execution is not None and execution.passed:
-                    yield Found(body, "sampled", f"t={temperature:g}")
+                    yield Found(body, "sampled", f"t={temperature:g}{' traced' if arm.traced else ''}")
+            yield None
 
 
 def _sampled_body(model: LanguageModel, prompt: Prompt, head: Sequence[int], row: Sequence[int]) -> str:
@@ -272,6 +306,14 @@ def same_body_key(function: FunctionText, body: str) -> str:
         return ast.dump(ast.parse(function.header + body))
     except (SyntaxError, ValueError):
         return body
+
+
+def _patience(spent: Spent) -> Budget:
+    """Return up to where the search goes on for rivals of a body found at `spent`."""
+    return Budget(
+        seconds=spent.seconds + max(spent.seconds, PATIENCE.seconds),
+        executions=spent.executions + max(spent.executions, PATIENCE.executions),
+    )
 
 
 def _portion(budget: Budget, spent: Spent, share: float) -> Budget:

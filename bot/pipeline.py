@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
@@ -19,10 +19,13 @@ from typing import TYPE_CHECKING, cast
 from bot import __version__
 from bot.config import Config
 from bot.context import build_task
+from bot.decoding.edit_pool import names_in_scope
 from bot.discover import discover
 from bot.errors import RepositoryError
 from bot.functions import BodyError, FunctionText, find_function, functions_in
+from bot.generate import Arm, generate, portfolio
 from bot.localise import group, is_test_path, localise
+from bot.ranking import ranked
 from bot.records import (
     Budget,
     Candidate,
@@ -47,6 +50,8 @@ GUIDES = 4  # at most so many tests steer the search; the rest of the group's fa
 GUARDS = 6  # passing tests that a candidate must keep passing in the warm sandbox already
 FIRST_SHARE = 0.5  # of the budget that is left, for each suspect but the last
 SUSPECT_PATCHES = 3  # so many patches judged "suspect" end the search in one function
+JUDGED = 5  # passing bodies of one lot that are judged, best first
+NO_MODEL = "none"  # as the name of a model: single edits alone
 
 Group = tuple[tuple[TestFailure, ...], list[Suspect]]
 
@@ -74,42 +79,52 @@ def find(root: Path, config: Config, emit: Emit) -> tuple[Discovery, list[Group]
         return discovery, _localised(root, config, discovery, emit)
 
 
-def repair(root: Path, config: Config, emit: Emit, *, model: LanguageModel | None = None) -> Outcome:
+def repair(
+    root: Path,
+    config: Config,
+    emit: Emit,
+    *,
+    model: LanguageModel | None = None,
+    arms: Sequence[Arm] | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> Outcome:
     """Find, blame, regenerate and verify; returns what came of it. Never writes into `root`.
 
     model: used instead of the one that `config` names, which is only loaded when there is something to repair.
+    arms: tried instead of the portfolio that `config` describes. clock: by which the budget's seconds are counted.
     """
-    start = time.monotonic()
+    start = clock()
     if model is None:
         check_model(config)
     with _opened(root, config, emit) as runner:
         discovery = discover(runner, tests=config.tests, emit=emit)
         groups = _localised(root, config, discovery, emit)
         repairs = [_unrepairable(failure) for failure in discovery.failures if not failure.repairable]
-        if groups and model is None:
+        if groups and model is None and config.model != NO_MODEL:
             emit("stage", name="model", text=f"Loading the model {config.model}")
             model = load_model(config)
         fixed: set[str] = set()
+        settings = _portfolio(config) if arms is None else tuple(arms)
         for position, (failures, suspects) in enumerate(groups):
-            assert model is not None
             if fixed.issuperset(failure.node_id for failure in failures):
                 emit("note", text=f"{failures[0].node_id} passes with an earlier patch.")
                 continue
             waiting = sum(len(members) for members, _ in groups[position:])
             left = _left(config.budget, sum((r.spent for r in repairs), Spent()), len(failures) / waiting)
-            outcome = _Search(root, config, discovery, runner, model, emit).run(failures, suspects, left)
+            search = _Search(root, config, discovery, runner, model, emit, settings, clock)
+            outcome = search.run(failures, suspects, left)
             repairs.append(outcome)
             emit("repair", repair=outcome)
             fixed.update(outcome.verdict.fixed if outcome.published and outcome.verdict else ())
         still = _still_failing(discovery, repairs, runner)
         environment = _environment(config, runner, model)
-    spent = replace(sum((r.spent for r in repairs), Spent()), seconds=time.monotonic() - start)
+    spent = replace(sum((r.spent for r in repairs), Spent()), seconds=clock() - start)
     return Outcome(discovery, tuple(repairs), spent, environment, still)
 
 
 def check_model(config: Config) -> None:
     """Raise ModelMissing early when the configuration names a directory without weights."""
-    if "://" not in config.model:
+    if config.model != NO_MODEL and "://" not in config.model:
         from bot.models.huggingface import locate
 
         locate(config.model)
@@ -124,6 +139,12 @@ def load_model(config: Config) -> LanguageModel:
     from bot.models.huggingface import load
 
     return load(config.model, device=config.device, dtype=config.dtype, revision=config.revision or None)
+
+
+def _portfolio(config: Config) -> tuple[Arm, ...]:
+    return portfolio(
+        gammas=config.gamma, candidates=config.candidates, horizon=config.horizon, temperature=config.temperature
+    )
 
 
 @contextmanager
@@ -218,8 +239,10 @@ class _Search:
     config: Config
     discovery: Discovery
     runner: Runner
-    model: LanguageModel
+    model: LanguageModel | None
     emit: Emit
+    arms: Sequence[Arm]
+    clock: Callable[[], float]
     spent: Spent = field(default_factory=Spent)
     doubtful: list[tuple[Candidate, Patch, Verdict]] = field(default_factory=list)
 
@@ -253,7 +276,7 @@ class _Search:
     def _try(
         self, failures: tuple[TestFailure, ...], suspect: Suspect, budget: Budget
     ) -> tuple[Candidate, Patch, Verdict] | None:
-        """Return the first candidate in `suspect` whose cold verdict is publishable."""
+        """Return the best candidate in `suspect` whose cold verdict is publishable: lot after lot, each ranked."""
         key = suspect.key
         source = _read(self.root, key.path)
         function = find_function(source, key.qualname, key.first_line)
@@ -261,23 +284,25 @@ class _Search:
             return None
         guides, held_out = split_guides(failures)
         self.emit("stage", name="generate", text=f"Regenerating {key.qualname} in {key.path}", guides=guides)
-        doubtful = 0
-        for candidate in self._candidates(failures, suspect, function, source, guides, budget):
-            judged = self._judge(candidate, failures, function, source, held_out)
-            if judged is None:
-                continue
-            patch, verdict = judged
-            self.emit("verdict", verdict=verdict, patch=patch)
-            if verdict.publishable:
-                return candidate, patch, verdict
-            if verdict.word == "suspect":
-                self.doubtful.append((candidate, patch, verdict))
-                doubtful += 1
-                if doubtful >= SUSPECT_PATCHES:
-                    return None
+        doubtful = len(self.doubtful)
+        for lot in self._lots(failures, suspect, function, source, guides, budget):
+            rivals = ranked(lot, function.body)
+            self.emit("ranked", bodies=[rival.body for rival in rivals], origins=[rival.origin for rival in rivals])
+            for candidate in rivals[:JUDGED]:
+                judged = self._judge(candidate, failures, function, source, held_out)
+                if judged is None:
+                    continue
+                patch, verdict = judged
+                self.emit("verdict", verdict=verdict, patch=patch)
+                if verdict.publishable:
+                    return candidate, patch, verdict
+                if verdict.word == "suspect":
+                    self.doubtful.append((candidate, patch, verdict))
+            if len(self.doubtful) - doubtful >= SUSPECT_PATCHES:
+                return None
         return None
 
-    def _candidates(
+    def _lots(
         self,
         failures: tuple[TestFailure, ...],
         suspect: Suspect,
@@ -285,10 +310,7 @@ class _Search:
         source: bytes,
         guides: Sequence[str],
         budget: Budget,
-    ) -> Iterator[Candidate]:
-        from bot.decoding.edit_pool import names_in_scope
-        from bot.generate import generate, portfolio
-
+    ) -> Iterator[list[Candidate]]:
         guiding = [failure for failure in failures if failure.node_id in set(guides)]
         task = build_task(guiding, function, source, lambda path: _read(self.root, path))
         target = Target(suspect.key.path, suspect.key.qualname, suspect.key.first_line)
@@ -303,20 +325,16 @@ class _Search:
                 suspect,
                 self.model,
                 session,
-                settings=portfolio(
-                    gammas=self.config.gamma,
-                    candidates=self.config.candidates,
-                    horizon=self.config.horizon,
-                    temperature=self.config.temperature,
-                ),
+                settings=self.arms,
                 budget=budget,
                 seed=self.config.seed,
                 emit=self.emit,
+                clock=self.clock,
                 names=names_in_scope(source, function),
             )
-            for candidate in search:
-                self.spent = before + candidate.spent
-                yield candidate
+            for lot in search.lots():
+                self.spent = before + search.spent
+                yield lot
             self.spent = before + search.spent
 
     def _judge(

@@ -80,7 +80,7 @@ def test_the_plain_model_goes_first():
     assert (candidate.body, candidate.origin) == (FIXED, "plain")
     assert candidate.suspect is SUSPECT
     assert run.attempts() == ["gamma=0 t=0.8 d=3 s=3"]
-    assert run.session.executions == 1
+    assert run.session.executions == 2  # the body, and the faulty one, to rank the body by
 
 
 def test_the_candidate_knows_what_it_cost_and_how_likely_it_was():
@@ -88,7 +88,7 @@ def test_the_candidate_knows_what_it_cost_and_how_likely_it_was():
     candidate = next(Run(model).search)
     tokens = len(FIXED) + 1
     assert candidate.spent.tokens == tokens
-    assert candidate.spent.executions == 1
+    assert candidate.spent.executions == 2
     assert candidate.logprob == pytest.approx(tokens * math.log(0.9), rel=1e-4)
 
 
@@ -193,11 +193,40 @@ def test_a_prompt_without_room_loses_its_tests_before_its_function():
     assert len(smaller.plain) < len(whole)
 
 
-def test_a_function_longer_than_the_context_is_an_error_with_a_hint():
-    run = Run(ScriptedModel(FIXED, context=60))
+def test_a_function_longer_than_the_context_has_an_error_with_a_hint():
     with pytest.raises(ModelError) as caught:
-        next(run.search)
+        fitting_prompt(TASK, ScriptedModel(FIXED, context=60))
     assert caught.value.hint
+
+
+def test_for_a_function_longer_than_the_context_the_edits_go_on_alone():
+    run = Run(ScriptedModel(FIXED, context=60))
+    assert next(run.search).origin == "edit"
+    assert "fit" in next(fields["text"] for event, fields in run.events if event == "note")
+
+
+def test_a_lot_holds_the_first_passing_body_and_its_rivals():
+    (first, *rest), *others = Run(None, [Arm("edits")]).search.lots()
+    assert FIXED in [candidate.body for candidate in [first, *rest]]
+    assert rest
+    assert len({candidate.body for lot in ([first, *rest], *others) for candidate in lot}) == len(
+        [candidate for lot in ([first, *rest], *others) for candidate in lot]
+    )
+
+
+def test_a_lot_ends_when_as_much_again_was_spent():
+    ticks = iter(range(10**6))
+    run = Run(None, [Arm("edits")], clock=lambda: next(ticks) * 0.4)
+    lot = next(run.search.lots())
+    assert run.search.spent.seconds < 60
+    assert lot[0].spent.seconds < run.search.spent.seconds
+
+
+def test_samples_after_a_failed_round_read_what_the_faulty_body_did():
+    model = ScriptedModel(HARD_CODED)
+    run = Run(model, [Arm("sample", Setting(0.0), traced=True)])
+    found = next(run.search)
+    assert found.setting.endswith("traced")
 
 
 def test_edits_are_ranked_by_what_the_model_would_write():

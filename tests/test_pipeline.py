@@ -73,9 +73,9 @@ def test_a_faulty_method_is_found_regenerated_and_proven(repo, config):
     assert done.verdict.fixed == tuple(f"tests/test_cart.py::test_pieces_are_counted[{n}]" for n in (2, 3, 5))
     assert outcome.spent.executions >= 1
     assert {path: (root / path).read_bytes() for path in FAULTY} == before
-    order = [event for event, _ in events if event in ("ranking", "attempt", "candidate", "verdict", "repair")]
+    order = [event for event, _ in events if event in ("ranking", "attempt", "ranked", "verdict", "repair")]
     assert order[:2] == ["ranking", "attempt"]
-    assert order[-3:] == ["candidate", "verdict", "repair"]
+    assert order[-3:] == ["ranked", "verdict", "repair"]
 
 
 def test_the_model_is_not_touched_when_nothing_fails(repo, config):

@@ -73,7 +73,7 @@ def sources(options: argparse.Namespace, recipe: Recipe) -> Path:
 
 def shards(options: argparse.Namespace, recipe: Recipe) -> Iterator[tuple[Path, Sequence[object]]]:
     """Yield every building step that is not done: its mark, and its arguments."""
-    steps = [("copy", "functions", 1), ("easy", "functions", 1), ("static", "functions", 1), ("static", "functions", 1)]
+    steps = [("copy", "functions", 1), ("easy", "functions", 1), ("static", "functions", 1)]
     for source, executed, signals in (("grammar", 2, 1), ("closed", 6, 5), ("harvest", 6, 5)):
         steps += [("executed", source, executed), ("signal", source, signals)]
     turns = [(*step, turn) for turn in range(recipe.rounds) for step in steps]

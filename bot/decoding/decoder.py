@@ -92,9 +92,7 @@ def tidy(body: str) -> str:
 
 def signal_text(observations: Sequence[Observation], style: Style, model: LanguageModel, room: int = 10**6) -> str:
     """Return the signal as `style` wants it, in at most `room` tokens; "" when that is too few."""
-    entry, whole = (
-        (TAGGED_ENTRY_TOKENS, TAGGED_SIGNAL_TOKENS) if style == "tagged" else (ENTRY_TOKENS, SIGNAL_TOKENS)
-    )
+    entry, whole = (TAGGED_ENTRY_TOKENS, TAGGED_SIGNAL_TOKENS) if style == "tagged" else (ENTRY_TOKENS, SIGNAL_TOKENS)
     if min(whole, room) < MIN_SIGNAL_TOKENS:
         return ""
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from bot.decoding.prompt import Prompt
-from bot.edits import Edit, single_edits
+from bot.edits import LIMIT, Edit, single_edits
 from bot.functions import FunctionText
 from bot.logical_lines import logical_lines
 from bot.models.language_model import LanguageModel
@@ -33,12 +33,13 @@ class Scored:
 
 @dataclass(slots=True)
 class EditPool:
-    """All single edits of a function's body, likeliest first; each is scored at most once."""
+    """All single edits of a function's body, likeliest first, at most `limit`; each is scored at most once."""
 
     function: FunctionText
     prompt: Prompt | None
     model: LanguageModel | None
     names: Sequence[str] = ()
+    limit: int = LIMIT
     _edits: list[Edit] | None = None
     _scores: dict[str, float] = field(default_factory=dict)
     _copying: list[float] = field(default_factory=list)
@@ -46,7 +47,7 @@ class EditPool:
     @property
     def edits(self) -> list[Edit]:
         if self._edits is None:
-            self._edits = single_edits(self.function, names=self.names)
+            self._edits = single_edits(self.function, names=self.names, limit=self.limit)
         return self._edits
 
     def chunks(self, executed: frozenset[int]) -> Iterator[list[Scored]]:

@@ -70,6 +70,13 @@ class Trials:
         )
         return Observation(continuation, first_line, run.outcome, message, trace, origin, run.node_id)
 
+    def observe_faulty(self) -> Observation | None:
+        """Return what is told of the function as it is."""
+        execution = self.faulty()
+        if execution is None:
+            return None
+        return self.observe(execution, self.function.body, self.function.header_lines + 1, "faulty")
+
     def failing_lines(self) -> frozenset[int]:
         """Return the lines of the body, 1-based, that a failing test executes; empty when no trace tells."""
         faulty = self.faulty()
