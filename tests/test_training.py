@@ -160,6 +160,19 @@ def test_a_function_that_never_ends_is_a_timeout_and_the_worker_lives_on() -> No
         assert worker.run("def f():\n    return 1\n", ["f()"])[0].text == "1"
 
 
+def test_the_worker_refuses_to_change_files_and_to_start_processes(tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    kept.write_text("here", encoding="utf-8")
+    source = f"import os, shutil, subprocess, tempfile\nPATH = {str(kept)!r}\n"
+    calls = ("os.remove(PATH)", "open(PATH, 'w')", "shutil.rmtree(os.path.dirname(PATH))", "subprocess.run(['true'])")
+    with Worker() as worker:
+        results = worker.run(source, [*calls, "os.fork()", "tempfile.mkdtemp()", "open(PATH).read()"])
+    assert kept.read_text(encoding="utf-8") == "here"
+    assert [r.text.split(":")[0] for r in results[:5]] == ["PermissionError"] * 5
+    assert results[5].kind == "raise"
+    assert results[6].text == "'here'"
+
+
 def test_a_function_of_humaneval_is_refused_by_name_and_by_tree(tmp_path: Path) -> None:
     record = {
         "declaration": "def pile(n):\n",

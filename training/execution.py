@@ -1,7 +1,8 @@
 """Runs functions on calls in a forked worker with hard limits, and says what came out.
 
 The worker swallows output, limits memory and time, and is replaced when it falls silent: faulty code loops, hides
-exceptions, recurses into the C stack. Only literal results count. Not a security boundary: it runs our own mutants.
+exceptions, recurses into the C stack. It refuses to change files, start processes or open connections, which mutants
+of library code might. Only literal results count. Not a security boundary: it runs our own mutants.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ import ast
 import contextlib
 import io
 import multiprocessing
+import os
 import resource
 import signal
+import sys
 import textwrap
 import warnings
 from collections.abc import Callable, Sequence
@@ -23,6 +26,8 @@ CALL_TIMEOUT_S = 0.15
 SILENCE_S = 4.0
 MEMORY_BYTES = 4 << 30
 REPR_CHARS = 120
+WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+HARMLESS = frozenset({"os.listdir", "os.scandir", "os.walk"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +98,19 @@ def run_module(source: str, calls: Sequence[str]) -> list[Result]:
         return results
 
 
+def _refuse(event: str, arguments: tuple[Any, ...]) -> None:
+    """An audit hook: raises PermissionError when something outside the process would change."""
+    outside = event.startswith(("os.", "shutil.", "subprocess.", "socket.")) and event not in HARMLESS
+    if outside or (event == "open" and arguments[2] & WRITING):
+        raise PermissionError(f"{event} is refused")
+
+
 def _serve(pipe: Connection) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     signal.signal(signal.SIGALRM, _ring)
     warnings.simplefilter("ignore")
+    sys.dont_write_bytecode = True
+    sys.addaudithook(_refuse)
     while True:
         function, arguments = pipe.recv()
         try:
