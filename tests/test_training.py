@@ -189,6 +189,15 @@ def test_a_function_of_humaneval_is_refused_by_name_and_by_tree(tmp_path: Path) 
     assert [reason for _, _, reason in contamination.hits] == ["tree", "name", "name"]
 
 
+def test_a_function_called_and_built_like_one_of_mbpp_is_refused() -> None:
+    contamination = humanevalfix_filter(None)
+    assert contamination.refuses("def comb_sort(items):\n    return sorted(items)\n", "comb_sort", "p")
+    assert contamination.refuses("def is_sublist(self, a, b):\n    return a in b\n", "is_sublist", "p")
+    assert contamination.refuses("def count_set_bits(n):\n    return n.bit_count()\n", "count_set_bits", "p")
+    assert not contamination.refuses("def split(text, mark):\n    return text.split(mark)\n", "split", "p")
+    assert [reason for _, _, reason in contamination.hits] == ["name and parameters"] * 3
+
+
 def test_identity_ignores_names_and_layout_but_not_constants() -> None:
     assert identity("def f(a):\n    return a + 1\n") == identity("def g(b):\n    # why\n    return (b + 1)\n")
     assert identity("def f(a):\n    return a + 1\n") != identity("def f(a):\n    return a + 2\n")
