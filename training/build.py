@@ -8,6 +8,7 @@ never a training pool. Seeded; the same seed builds the same shards.
 from __future__ import annotations
 
 import argparse
+import itertools
 import random
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -108,6 +109,7 @@ def build_static(options: argparse.Namespace, tokenizer: Tokenizer, rng: random.
         samples = (
             copy_samples(functions, tokenizer, rng) if copied else static_samples(functions, tokenizer, rng, easy=easy)
         )
+        samples = itertools.islice(samples, options.samples)
         count = write_shards(samples, options.out / options.pool, f"{options.pool}-{options.seed}-{turn}")
         print(f"{options.pool}: {count} samples in round {turn}", flush=True)
 
@@ -143,6 +145,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder with one folder for each pool")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--rounds", type=int, default=1, help="faults for each function")
+    parser.add_argument("--samples", type=int, help="of pools that are not executed: at most so many in a round")
     options = parser.parse_args()
     rng = random.Random(options.seed)
     tokenizer = Tokenizer.from_file(str(options.tokenizer))

@@ -40,6 +40,7 @@ RECIPES = {
     "accelerator": Recipe("medium", 8192, 1.3e9, 1 << 17, "cuda", 24, max(1, (os.cpu_count() or 2) - 2)),
 }
 GENERATED = 4000  # functions of the grammar
+STATIC_SAMPLES = 40_000  # a round
 
 
 def command(module: str, *arguments: object) -> None:
@@ -83,7 +84,11 @@ def shards(options: argparse.Namespace, recipe: Recipe) -> Iterator[tuple[Path, 
         done = options.work / "done" / f"{number:04d}-{pool}-{source}"
         if not done.exists():
             seed = options.seed + 1 + number
-            yield done, (pool, "--functions", options.work / f"{source}.jsonl", "--rounds", rounds, "--seed", seed)
+            most = ("--samples", STATIC_SAMPLES) if pool == "static" else ()
+            yield (
+                done,
+                (pool, "--functions", options.work / f"{source}.jsonl", "--rounds", rounds, "--seed", seed, *most),
+            )
 
 
 def prepare(options: argparse.Namespace, recipe: Recipe) -> None:

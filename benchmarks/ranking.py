@@ -1,0 +1,148 @@
+"""How often the first of several passing single edits is right, by the rule that ranks them.
+
+    python -m benchmarks.ranking FUNCTIONS.jsonl --model embedded --count 100
+
+Functions with literal calls (as `training.harvest`, `training.closed` and `training.grammar` write them) that were kept
+out of training get a fault that some calls notice. Half of these calls, and half of the others, are visible: all single
+edits that pass them are rivals; the rest of the calls judges. Cases whose rivals are all right or all wrong say nothing
+about ranking and are counted apart. Faulty code runs in the limited worker of `training.execution`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bot.decoding.decoder import signal_text
+from bot.decoding.prompt import Task, tagged_prompt
+from bot.edits import single_edits
+from bot.functions import functions_in
+from bot.models.language_model import LanguageModel
+from bot.ranking import changed_tokens
+from training.build import is_heldout
+from training.corpus import load
+from training.executed import FailingCase, assertion, differs, failing_cases, failure_text
+from training.execution import Worker, assemble
+from training.signals import Attempt, Observer
+
+FAULTS = 6  # made of one function
+
+
+@dataclass(frozen=True, slots=True)
+class Rival:
+    """A single edit that passes what is visible. logprob, guided: nats; size: changed tokens; weight: its prior."""
+
+    right: bool
+    logprob: float
+    guided: float
+    size: int
+    weight: float
+
+
+Rule = Callable[[Rival], float]
+RULES: dict[str, Rule] = {
+    "prior": lambda r: math.log(r.weight),
+    "smallest": lambda r: -r.size,
+    "plain": lambda r: r.logprob,
+    "guided": lambda r: r.guided,
+    "mean": lambda r: (r.logprob + r.guided) / 2,
+    **{
+        f"mean - {price:g} size": lambda r, p=price: (r.logprob + r.guided) / 2 - p * r.size
+        for price in (0.25, 0.5, 1, 2)
+    },
+    **{
+        f"mean + {share:g} prior": lambda r, s=share: (r.logprob + r.guided) / 2 + s * math.log(r.weight)
+        for share in (0.5, 1)
+    },
+    "mean - 0.5 size + 0.5 prior": lambda r: (r.logprob + r.guided) / 2 - 0.5 * r.size + 0.5 * math.log(r.weight),
+}
+
+
+def rivals(failing: FailingCase, model: LanguageModel, worker: Worker, rng: random.Random) -> list[Rival] | None:
+    """Return all single edits that pass the visible calls; None when the failing calls cannot be split."""
+    case, header = failing.case, failing.case.function.header
+    if len(failing.failing) < 2:
+        return None
+    passing = [i for i in range(len(case.calls)) if i not in failing.failing]
+    dealt = [rng.sample(part, len(part)) for part in (list(failing.failing), passing)]
+    visible = [i for part in dealt for i in part[: (len(part) + 1) // 2]]
+    lines = header.count("\n")
+    text = failing.fault.text
+    function = next(f for f in functions_in(text.encode()) if f.name == case.function.name)
+    found = []
+    bodies = [edit for edit in single_edits(function) if _passes(case, header + edit.body, visible, worker)]
+    tests = tuple(assertion(case.calls[i], case.results[i], 1) for i in visible[:2])
+    first = visible[0]
+    failure = failure_text(case.calls[first], case.results[first], failing.wrong[first], 1)
+    prompt = tagged_prompt(Task(text, lines, tests, failure))
+    observer = Observer(failing, first, worker, rng)
+    observed = observer.observe(Attempt(function.body, function.body, "faulty"), lines + 1)
+    signal = signal_text([observed], "tagged", model) if observed else ""
+    for edit in bodies:
+        scores = [_score(model, head, edit.body + prompt.end) for head in (prompt.plain, prompt.with_signal(signal))]
+        right = _passes(case, header + edit.body, range(len(case.calls)), worker)
+        found.append(Rival(right, *scores, changed_tokens(function.body, edit.body), edit.weight))
+    return found
+
+
+def _passes(case: object, text: str, places: Sequence[int], worker: Worker) -> bool:
+    results = worker.run(assemble(text, case.function.prelude), [case.calls[i] for i in places])  # type: ignore[attr-defined]
+    return not any(differs(case.results[i], found) for i, found in zip(places, results, strict=True))  # type: ignore[attr-defined]
+
+
+def _score(model: LanguageModel, head: str, text: str) -> float:
+    return float(model.score(model.branch(model.encode(head)), model.encode(text)).sum())
+
+
+def cases(path: Path, worker: Worker, rng: random.Random) -> Iterator[FailingCase]:
+    functions = [f for f in load(path) if is_heldout(f.text)]
+    rng.shuffle(functions)
+    for function in functions:
+        yield from failing_cases(function, worker, rng, FAULTS)
+
+
+def first_right(found: Sequence[Sequence[Rival]], rule: Rule) -> int:
+    return sum(max(rivals, key=rule).right for rivals in found)
+
+
+def main() -> None:
+    from bot.models.huggingface import load as load_model
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("functions", type=Path, nargs="+")
+    parser.add_argument("--model", default="embedded")
+    parser.add_argument("--count", type=int, default=100, help="cases that say something about ranking")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    rng = random.Random(options.seed)
+    model = load_model(options.model)
+    told: list[list[Rival]] = []
+    alike = {True: 0, False: 0}
+    none = 0
+    with Worker() as worker:
+        for path in options.functions:
+            for failing in cases(path, worker, rng):
+                found = rivals(failing, model, worker, rng)
+                if found is None or len(told) >= options.count:
+                    continue
+                if not found:
+                    none += 1
+                elif len({rival.right for rival in found}) == 1:
+                    alike[found[0].right] += 1
+                else:
+                    told.append(found)
+    chance = sum(sum(r.right for r in rivals) / len(rivals) for rivals in told)
+    print(
+        f"{len(told)} cases with right and wrong rivals; all right {alike[True]}, all wrong {alike[False]}, none {none}"
+    )
+    print(f"\n| rule | first is right |\n|---|---:|\n| at random | {chance / max(1, len(told)):.1%} |")
+    for name, rule in RULES.items():
+        print(f"| {name} | {first_right(told, rule) / max(1, len(told)):.1%} |")
+
+
+if __name__ == "__main__":
+    main()
