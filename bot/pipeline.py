@@ -25,7 +25,7 @@ from bot.errors import RepositoryError
 from bot.functions import BodyError, FunctionText, find_function, functions_in
 from bot.generate import Arm, generate, portfolio
 from bot.localise import group, is_test_path, localise
-from bot.ranking import ranked
+from bot.ranking import ranked, score
 from bot.records import (
     Budget,
     Candidate,
@@ -287,7 +287,8 @@ class _Search:
         doubtful = len(self.doubtful)
         for lot in self._lots(failures, suspect, function, source, guides, budget):
             rivals = ranked(lot, function.body)
-            self.emit("ranked", bodies=[rival.body for rival in rivals], origins=[rival.origin for rival in rivals])
+            scores = [score(rival, function.body) for rival in rivals]
+            self.emit("ranked", passing=len(rivals), origins=[rival.origin for rival in rivals], scores=scores)
             for candidate in rivals[:JUDGED]:
                 judged = self._judge(candidate, failures, function, source, held_out)
                 if judged is None:

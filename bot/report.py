@@ -393,6 +393,7 @@ def _log_line(record: Mapping[str, Any]) -> str:
         "attempt": lambda: get("setting"),
         "edits": lambda: f"{get('tried')} of {get('total')} single edits tried",
         "candidate": lambda: f"passes the guiding tests ({get('origin')}, {get('setting')})",
+        "ranked": lambda: f"{get('passing')} passing, best first: {', '.join(get('origins', ()))}",
         "verdict": lambda: f"{get('verdict', {}).get('word')}: {'; '.join(get('verdict', {}).get('reasons', ()))}",
         "end": lambda: get("reason"),
     }

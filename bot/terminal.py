@@ -68,6 +68,7 @@ class Terminal:
         self._body: list[Text] = []
         self._executions = 0
         self._edits = ""
+        self._passing = 0  # bodies of the lot that is being gathered
         self._spinner = Spinner("dots")
         self._began = time.monotonic()
         self._python = Syntax("", "python", theme="ansi_dark", background_color="default")
@@ -168,7 +169,14 @@ class Terminal:
 
     def _on_candidate(self, fields: Mapping[str, Any]) -> None:
         how = ", ".join(self._clean(fields[name]) for name in ("origin", "setting") if fields.get(name))
-        self._say(f"  A body passes the guiding tests ({how}).", "cyan")
+        if self._verbosity >= VERBOSE or not self._passing:
+            self._say(f"  A body passes the guiding tests ({how}).", "cyan")
+        self._passing += 1
+
+    def _on_ranked(self, fields: Mapping[str, Any]) -> None:
+        self._passing = 0
+        if fields.get("passing", 0) > 1:
+            self._say(f"  {fields['passing']} bodies pass; the likeliest small change is judged first.", "cyan")
 
     def _on_verdict(self, fields: Mapping[str, Any]) -> None:
         verdict = fields.get("verdict")
