@@ -19,9 +19,10 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch._dynamo
 from torch import nn
 
-from training.dataset import Batch, Pool, batches, mixture
+from training.dataset import LENGTHS, Batch, Pool, batches, mixture
 from training.network import SHAPES, Network, Shape
 
 POOLS = ("copy", "easy", "static", "executed", "signal")
@@ -87,6 +88,7 @@ class Trainer:
         self.heldout = [Pool(plan.data / name, plan.seed) for name in ("heldout", "heldout-signal")]
         self.step = self.tokens = self.refills = 0
         self.seconds = 0.0
+        torch._dynamo.config.recompile_limit = 4 * len(LENGTHS)  # one graph for each length; above it, all is slow
         self.loss_of: Any = torch.compile(self.network, dynamic=False) if plan.compile else self.network
 
     @property
