@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from bot.decoding.decoder import TOP_P, Decoder, Found, finished, signal_text, tidy
 from bot.decoding.edit_pool import EditPool, names_in_scope
+from bot.decoding.edit_search import EditSearch
 from bot.decoding.prompt import Prompt, Task, instruct_prompt, tagged_prompt
 from bot.decoding.trials import Meter, Trials
 from bot.errors import ModelError
@@ -24,7 +25,8 @@ from bot.models.language_model import LanguageModel, text_after
 from bot.records import Budget, Candidate, Emit, Setting, Spent, Suspect
 from runners.runner import Execution, Session
 
-EDIT_BATCH = 32  # edits run between two looks at whether there are rivals enough
+EDITING = {"edits": "single edits", "pairs": "pairs of edits"}  # kinds of arms that need no model
+EDIT_BATCH = 32  # bodies run at a time, at most
 PART_SECONDS = 1.0  # what running some bodies at a time may take
 SAMPLE_BATCH = 8  # whole bodies sampled at a time
 STALE_BATCHES = 6  # sampling ends when this many batches in a row bring no new body
@@ -42,7 +44,7 @@ class Arm:
     body did is told in the prompt.
     """
 
-    kind: Literal["decode", "edits", "sample"]
+    kind: Literal["decode", "edits", "pairs", "sample"]
     setting: Setting = field(default_factory=lambda: Setting(0.0))
     share: float = 1.0
     edits: bool = True
@@ -56,7 +58,8 @@ def portfolio(
     """Return the arms in the order in which they are tried; `gammas` replaces the guidance scales of the decodes.
 
     The plain model comes first, then as many of the likeliest edits as a small share allows, since they cost the model
-    next to nothing; the rest of the edits come after the first guided decode.
+    next to nothing; the rest of the edits come after the first guided decode. Pairs of edits, and samples that have and
+    have not read what the faulty body does, are for what nothing else repairs.
     """
     base = Setting(1.0, temperature, horizon, candidates)
     first, *rest = gammas if gammas else (0.0, 1.0, 3.0, 0.5)
@@ -72,7 +75,9 @@ def portfolio(
             for gamma in ([first, *rest] if gammas else [1.0])
             if gamma > 0
         ),
-        Arm("sample", replace(base, gamma=0.0), 1.0),
+        Arm("pairs", base, 0.3),
+        Arm("sample", replace(base, gamma=0.0), 0.3),
+        Arm("sample", replace(base, gamma=0.0), 1.0, traced=True),
     )
 
 
@@ -177,16 +182,17 @@ class Search:
         for number, arm in enumerate(self._arms):
             if self._budget.exceeded(meter.spent()):
                 return
-            if self._model is None and arm.kind != "edits":
+            if self._model is None and arm.kind not in EDITING:
                 continue
             limits = _portion(self._budget, meter.spent(), arm.share)
-            self._emit("attempt", kind=arm.kind, setting="single edits" if arm.kind == "edits" else str(arm.setting))
+            self._emit("attempt", kind=arm.kind, setting=EDITING.get(arm.kind) or str(arm.setting))
             for found in self._try(arm, number, pool, meter, limits):
                 yield self._candidate(found, meter) if found is not None else None
 
     def _try(self, arm: Arm, number: int, pool: EditPool, meter: Meter, limits: Budget) -> Iterator[Found | None]:
-        if arm.kind == "edits":
-            return self._edits(pool, meter, limits)
+        if arm.kind in ("edits", "pairs"):
+            search = EditSearch(pool, self._trials, lambda bodies: self._executed(bodies, meter, limits))
+            return search.singles() if arm.kind == "edits" else search.pairs()
         assert self._model is not None
         assert self._prompt is not None
         if arm.kind == "sample":
@@ -235,19 +241,6 @@ class Search:
             observed = self._trials.observe_faulty()
             self._signal = signal_text([observed], self._prompt.style, self._model) if observed else ""
         return self._signal
-
-    def _edits(self, pool: EditPool, meter: Meter, limits: Budget) -> Iterator[Found | None]:
-        """Run the edit neighbourhood in ranked order."""
-        for chunk in pool.chunks(self._trials.failing_lines()):
-            for start in range(0, len(chunk), EDIT_BATCH):
-                batch = [scored.edit for scored in chunk[start : start + EDIT_BATCH]]
-                executions = self._executed([edit.body for edit in batch], meter, limits)
-                for edit, execution in zip(batch, executions, strict=False):
-                    if execution is not None and execution.passed:
-                        yield Found(edit.body, "edit", f"single edit {edit.operator} in line {edit.line}")
-                yield None
-                if len(executions) < len(batch):
-                    return
 
     def _executed(self, bodies: Sequence[str], meter: Meter, limits: Budget) -> list[Execution | None]:
         """Run the bodies in parts that take about a second; fewer than given when the limits are reached."""

@@ -129,7 +129,7 @@ def test_bodies_that_differ_in_a_comment_only_are_one():
 
 
 def test_only_lines_that_fail_are_edited_first():
-    run = Run(None, budget=Budget(None, None, None, 40))
+    run = Run(None, [Arm("edits", share=0.4)], budget=Budget(None, None, None, 40))
     list(run.search)
     assert run.session.executions <= 40
     assert all("        return low\n" in source for source in run.session.sources)
@@ -260,3 +260,19 @@ class Stack:
 """
     function = find_function(source, "Stack.pop", 11)
     assert names_in_scope(source, function) == ["self.items", "self.pop", "os", "down", "LIMIT", "Stack"]
+
+
+TWICE_WRONG = SOURCE.replace(b"if value < low", b"if value > low", 1)
+
+
+def test_a_second_edit_is_tried_where_a_first_made_progress():
+    def check_below(namespace):
+        assert namespace["clamp"](-4, 0, 3) == 0
+
+    function = find_function(TWICE_WRONG, "clamp", 1)
+    session = InProcessSession("clamp", {"t::above": check_above, "t::within": check_within, "t::below": check_below})
+    arms = [Arm("edits"), Arm("pairs")]
+    search = generate(TASK, function, TWICE_WRONG, SUSPECT, None, session, settings=arms, budget=NO_LIMIT)
+    found = [candidate for candidate in search if candidate.setting.startswith("edits ")]
+    assert FIXED in [candidate.body for candidate in found]
+    assert all(candidate.origin == "edit" for candidate in found)

@@ -70,6 +70,17 @@ class Trials:
         )
         return Observation(continuation, first_line, run.outcome, message, trace, origin, run.node_id)
 
+    def progress(self) -> list[tuple[str, int]]:
+        """Return the bodies run that do not pass, and how many tests more than with the faulty body pass with each."""
+        faulty = self.faulty()
+        before = sum(run.passed for run in faulty.runs) if faulty else 0
+        known = {**self._traced, **self._plain}
+        return [
+            (body, sum(run.passed for run in execution.runs) - before)
+            for body, execution in known.items()
+            if not execution.passed
+        ]
+
     def observe_faulty(self) -> Observation | None:
         """Return what is told of the function as it is."""
         execution = self.faulty()

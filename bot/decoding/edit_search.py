@@ -1,0 +1,80 @@
+"""Runs the edit neighbourhood: single edits in ranked order, then second edits on top of those that made progress.
+
+Decides the order only; what is run, counted and remembered is `Trials`'. A first edit makes progress when more guiding
+tests pass with it than without: so execution, not chance, says where a second edit is worth trying.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
+
+from bot.decoding.decoder import Found
+from bot.decoding.edit_pool import EditPool, Scored
+from bot.decoding.trials import Trials
+from bot.edits import Edit
+from bot.functions import BodyError, find_function, splice
+from runners.runner import Execution
+
+BATCH = 32  # edits run between two looks at whether there are rivals enough
+FIRST_EDITS = 12  # on top of which second edits are tried
+SECOND_EDITS = 120  # tried on top of each
+REACH = 3  # lines between a first edit and a second one, at most
+
+Run = Callable[[Sequence[str]], list[Execution | None]]  # fewer than asked for when the budget is spent
+
+
+@dataclass(frozen=True, slots=True)
+class EditSearch:
+    """The edits of one function. pool: of its single edits; run: executes bodies within the budget."""
+
+    pool: EditPool
+    trials: Trials
+    run: Run
+
+    def singles(self) -> Iterator[Found | None]:
+        """Yield the single edits that pass, in ranked order, and None after each batch."""
+        for chunk in self.pool.chunks(self.trials.failing_lines()):
+            if (yield from self._passing([scored.edit for scored in chunk], "single edit {operator} in line {line}")):
+                return
+
+    def pairs(self) -> Iterator[Found | None]:
+        """Yield pairs of edits that pass; the second edit is near the first. Needs `singles` to have run before."""
+        for first in self._first_edits():
+            second = self._second_edits(first)
+            what = f"edits {first.operator} in line {first.line} and {{operator}} in line {{line}}"
+            if (yield from self._passing([scored.edit for scored in second], what)):
+                return
+
+    def _passing(self, edits: Sequence[Edit], what: str) -> Generator[Found | None, None, bool]:
+        """Yield those that pass, and None after each batch; return whether the budget is spent."""
+        for start in range(0, len(edits), BATCH):
+            batch = edits[start : start + BATCH]
+            executions = self.run([edit.body for edit in batch])
+            for edit, execution in zip(batch, executions, strict=False):
+                if execution is not None and execution.passed:
+                    yield Found(edit.body, "edit", what.format(operator=edit.operator, line=edit.line))
+            yield None
+            if len(executions) < len(batch):
+                return True
+        return False
+
+    def _first_edits(self) -> list[Edit]:
+        """Return single edits that make progress, most tests passed first, then the likeliest."""
+        passed = {body: count for body, count in self.trials.progress() if count > 0}
+        moving = [edit for edit in self.pool.edits if edit.body in passed]
+        ranked = sorted(self.pool.score(moving), key=lambda scored: -passed[scored.edit.body])  # stable: then by score
+        return [scored.edit for scored in ranked[:FIRST_EDITS]]
+
+    def _second_edits(self, first: Edit) -> list[Scored]:
+        """Return the likeliest single edits near `first` of the body that `first` made."""
+        function, source = self.trials.function, self.trials.source
+        try:
+            changed = find_function(splice(source, function, first.body), function.qualname, function.first_line)
+        except BodyError:
+            return []
+        if changed is None:
+            return []
+        pool = EditPool(changed, self.pool.prompt, self.pool.model, self.pool.names)
+        near = [edit for edit in pool.edits if abs(edit.line - first.line) <= REACH and edit.body != function.body]
+        return pool.score(near[:SECOND_EDITS])
