@@ -36,7 +36,7 @@ class Recipe:
 
 RECIPES = {
     "trial": Recipe("tiny", 4096, 2e5, 6144, "cpu", 1, 1),
-    "cpu": Recipe("small", 4096, 20e6, 6144, "cpu", 1, 1),
+    "cpu": Recipe("small", 4096, 13e6, 6144, "cpu", 1, 1),
     "accelerator": Recipe("medium", 8192, 1.3e9, 1 << 17, "cuda", 24, max(1, (os.cpu_count() or 2) - 2)),
 }
 GENERATED = 4000  # functions of the grammar
@@ -65,7 +65,7 @@ def sources(options: argparse.Namespace, recipe: Recipe) -> Path:
     if not (work / "closed.jsonl").exists():
         command("closed", "--functions", functions, "--out", work / "closed.jsonl", "--seed", seed)
     if not (work / "harvest.jsonl").exists():
-        command("harvest", "--out", work / "harvest.jsonl", "--seed", seed, *packages)
+        command("harvest", "--out", work / "harvest.jsonl", "--seed", seed, *kept_out, *packages)
     if not tokenizer.exists():
         size = ("--vocabulary", recipe.vocabulary)
         command("tokenizer", "--functions", functions, "--out", tokenizer.parent, "--seed", seed, *size)

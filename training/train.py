@@ -27,10 +27,10 @@ from training.network import SHAPES, Network, Shape
 
 POOLS = ("copy", "easy", "static", "executed", "signal")
 CURRICULUM = (  # until this share of the tokens: shares of the pools
-    (0.12, (0.45, 0.55, 0.00, 0.00, 0.00)),
-    (0.19, (0.05, 0.35, 0.60, 0.00, 0.00)),
-    (0.28, (0.50, 0.50, 0.00, 0.00, 0.00)),  # copying forms once the network knows what code looks like
-    (0.36, (0.15, 0.35, 0.50, 0.00, 0.00)),
+    (0.148, (0.45, 0.55, 0.00, 0.00, 0.00)),
+    (0.225, (0.05, 0.35, 0.60, 0.00, 0.00)),
+    (0.31, (0.50, 0.50, 0.00, 0.00, 0.00)),  # copying forms once the network knows what code looks like
+    (0.38, (0.15, 0.35, 0.50, 0.00, 0.00)),
     (0.60, (0.02, 0.10, 0.50, 0.38, 0.00)),
     (0.80, (0.00, 0.05, 0.35, 0.35, 0.25)),
     (1.01, (0.00, 0.05, 0.35, 0.30, 0.30)),
