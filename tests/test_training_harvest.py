@@ -11,7 +11,9 @@ from training.corpus import installed_packages, load, save
 from training.executed import failing_cases, study
 from training.execution import Worker
 from training.functions import SourceFunction
-from training.harvest import Harvest, Job, Recorded, is_plain, jobs_of, kept_functions, record, same_value
+from training.harvest import Harvest, kept_functions, same_value
+from training.package_tests import Job, jobs_of, record
+from training.recorder import Recorded, is_plain
 
 MODULE = '''\
 """
