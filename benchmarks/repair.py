@@ -1,137 +1,138 @@
-"""Repair rates of the whole pipeline on development cases: found, plausible on what it saw, correct on what it did not.
+"""Repair rates of the real pipeline by arm: published, correct on hidden tests, and what each correct repair cost.
 
-Each case becomes a small repository whose visible half of the tests fails; the hidden half judges the published patch
-alone, once, afterwards. Run it as `python -m benchmarks.repair CASES.jsonl --budget 60s`.
+    .venv/bin/python -m benchmarks.repair CASES [--arms A,H,I] [--out FILE.jsonl] [--every N] [--jobs 2]
+    .venv/bin/python -m benchmarks.repair --report FILE.jsonl
+
+CASES: HumanEvalFix records, or a case file of this benchmark (`benchmarks.mutants`, `benchmarks.guidance`). Every arm
+has the same budget for a search: executions and seconds, whichever ends first. With the local runner the seconds are
+CPU-seconds of the search and its sandboxes, so that other work on the machine gives nobody an advantage; with Docker,
+whose containers are no children of this process, they are wall seconds. With --out, records are written as they come
+and a second run goes on where the first ended; prepared cases stand beside them in FILE.cases.jsonl.
 """
 
 from __future__ import annotations
 
 import argparse
-import shutil
+import sys
 import tempfile
-import time
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
-from benchmarks.cases import HIDDEN, VISIBLE, Case, halves, read_cases, write
-from bot.config import Config, parse_budget
-from bot.models.language_model import LanguageModel
-from bot.pipeline import load_model, repair
-from runners import open_runner
-from runners.runner import Limits, SuiteRequest
+from benchmarks.arms import ARMS
+from benchmarks.cases import Case, LeftOut, Problem, is_case_file, load, prepare, read_problems
+from benchmarks.measure import all_measured, bench
+from benchmarks.results import NoCase, Record, Results
+from benchmarks.tables import report
+from runners.choose import RunnerKind
 
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """What came of one case."""
-
-    case: Case
-    ranked_first: bool  # the faulty function tops the ranking
-    word: str  # the verdict's, or ""
-    origin: str
-    correct: bool  # the published patch passes the hidden half
-    seconds: float
-    executions: int
+Named = TypeVar("Named", Case | LeftOut, Problem)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("cases", type=Path)
-    parser.add_argument("--model", default="embedded")
-    parser.add_argument("--runner", default="local", choices=("local", "docker"))
-    parser.add_argument("--budget", default="60s")
-    parser.add_argument("--every", type=int, default=1, help="take every n-th case")
-    parser.add_argument("--seed", type=int, default=0)
+    parser = _parser()
     chosen = parser.parse_args(arguments)
-    config = Config(
-        model=chosen.model,
-        runner=chosen.runner,
-        budget=parse_budget(chosen.budget),
+    if chosen.report:
+        print(report(_results(chosen.report)))
+        return 0
+    if chosen.cases is None:
+        parser.error("name a file of cases, or --report a file of records")
+    arms = [ARMS[letter] for letter in chosen.arms]
+    shared, model = bench(
+        executions=chosen.executions,
+        cpu_s=chosen.cpu_seconds,
         seed=chosen.seed,
-        suspects=2,
-        test_timeout=5.0,
+        runner=chosen.runner,
+        model=chosen.model,
+        device=chosen.device,
+        needed=any(arm.model for arm in arms),
     )
-    model = load_model(config)
-    rows: list[Row] = []
-    left_out = 0
-    for case in list(read_cases(chosen.cases))[:: chosen.every]:
-        folder = Path(tempfile.mkdtemp(prefix="egcfg-case-"))
-        try:
-            row = measured(case, folder, config, model)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-        if row is None:
-            left_out += 1
-            continue
-        rows.append(row)
-        print(f"{case.name} {case.kind}: {row.word or 'none'} {row.origin} correct={row.correct} {row.seconds:.0f} s")
-    print(table(rows, left_out))
-    return 0
+    results = _results(chosen.out)
+    conflict = results.conflict({arm.letter: shared.terms_of(arm) for arm in arms})
+    if conflict:
+        raise SystemExit(f"{chosen.out}: {conflict}. Give the same settings, or another file with --out.")
+    cases = []
+    for case in _cases(chosen.cases, chosen.out, chosen.names, chosen.every, chosen.runner):
+        if isinstance(case, Case):
+            cases.append(case)
+        elif case.name not in results.left_out:
+            results.add(NoCase(case.name, case.kind, case.reason))
+    jobs = [(case, arm) for case in cases for arm in arms if not results.has(case.name, arm.letter)]
+    for number, record in enumerate(all_measured(jobs, shared, model, chosen.jobs), 1):
+        results.add(record)
+        print(f"[{number}/{len(jobs)}] {_line(record)}", file=sys.stderr, flush=True)
+    print(report(results))
+    return 1 if any(record.error for record in results.records.values()) else 0
 
 
-def measured(case: Case, folder: Path, config: Config, model: LanguageModel) -> Row | None:
-    """Repair one case; None when its tests cannot be dealt into two failing halves."""
-    dealt = halves(case, folder, "docker" if config.runner == "docker" else "local")
-    if dealt is None:
-        return None
-    visible, hidden = dealt
-    write(folder, case.faulty, {VISIBLE: visible}, case.entry_point)
-    ranking: list[str] = []
-
-    def emit(event: str, **fields: Any) -> None:
-        if event == "ranking" and not ranking:
-            ranking.extend(suspect.key.qualname for suspect in fields["suspects"])
-
-    start = time.monotonic()
-    outcome = repair(folder, config, emit, model=model)
-    seconds = time.monotonic() - start
-    published = [item for item in outcome.repairs if item.published and item.patch and item.candidate]
-    found = next((item for item in outcome.repairs if item.verdict is not None), None)
-    correct = False
-    if published and published[0].patch:
-        write(folder, published[0].patch.after.decode(), {HIDDEN: hidden}, case.entry_point)
-        correct = passes(folder, config.runner)
-    return Row(
-        case,
-        ranking[:1] == [case.entry_point],
-        found.verdict.word if found and found.verdict else "",
-        found.candidate.origin if found and found.candidate else "",
-        correct,
-        seconds,
-        outcome.spent.executions,
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("cases", type=Path, nargs="?")
+    parser.add_argument(
+        "--arms", type=_letters, default=list(ARMS), help="letters of arms, A to I, with commas between"
     )
+    parser.add_argument("--executions", type=int, default=2000, help="bodies run in one search, at most")
+    parser.add_argument("--cpu-seconds", type=float, default=120.0, help="seconds of one search, at most")
+    parser.add_argument(
+        "--names", "--cases", dest="names", type=_names, default=(), help="only the cases of these names"
+    )
+    parser.add_argument("--every", type=int, default=1, help="only every n-th case")
+    parser.add_argument("--jobs", type=int, default=1, help="processes that work at the same time")
+    parser.add_argument("--model", default="embedded")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--runner", default="local", choices=("local", "docker"))
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, help="file of records, one line of JSON each; made or continued")
+    parser.add_argument("--report", type=Path, help="print the tables of a file of records, and do nothing else")
+    return parser
 
 
-def passes(folder: Path, runner: str) -> bool:
-    opened = open_runner("docker" if runner == "docker" else "local", folder, Limits(test_timeout_s=5.0))
+def _letters(text: str) -> list[str]:
+    letters = [part.strip().upper() for part in text.split(",") if part.strip()]
+    unknown = sorted(set(letters) - set(ARMS))
+    if unknown or not letters:
+        raise argparse.ArgumentTypeError(f"there is no arm {', '.join(unknown) or text!r}; they are {', '.join(ARMS)}")
+    return [letter for letter in ARMS if letter in letters]
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _results(path: Path | None) -> Results:
     try:
-        suite = opened.run_suite(SuiteRequest())
-    finally:
-        opened.close()
-    return suite.complete and bool(suite.tests) and all(run.passed for run in suite.tests)
+        return Results.of(path)
+    except ValueError as error:
+        raise SystemExit(str(error)) from None
 
 
-def table(rows: Sequence[Row], left_out: int) -> str:
-    """Return the rates by kind of fault as Markdown."""
-    lines = [
-        "| kind of fault | cases | right function first | published | correct | wrong | suspect | median s |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|",
-    ]
-    for kind in [*sorted({row.case.kind for row in rows}), "all"]:
-        of = [row for row in rows if kind in (row.case.kind, "all")]
-        published = [row for row in of if row.word in ("strong", "plausible")]
-        correct = sum(row.correct for row in published)
-        seconds = sorted(row.seconds for row in of)[len(of) // 2] if of else 0.0
-        lines.append(
-            f"| {kind} | {len(of)} | {sum(row.ranked_first for row in of)} | {len(published)} | {correct} "
-            f"| {len(published) - correct} | {sum(row.word == 'suspect' for row in of)} | {seconds:.0f} |"
-        )
-    origins = Counter(row.origin for row in rows if row.word in ("strong", "plausible"))
-    told = ", ".join(f"{origin} {count}" for origin, count in origins.most_common())
-    return "\n".join([*lines, "", f"Published by origin: {told or 'none'}. Left out: {left_out}."])
+def _cases(path: Path, out: Path | None, names: Sequence[str], every: int, runner: RunnerKind) -> list[Case | LeftOut]:
+    """Return the chosen cases; those of HumanEvalFix records are prepared first, once for each file of records."""
+    if is_case_file(path):
+        return _chosen(list(load(path)), names, every)
+    problems = _chosen(list(read_problems(path)), names, every)
+    with tempfile.TemporaryDirectory(prefix="egcfg-cases-") as folder:
+        prepared = out.with_suffix(".cases.jsonl") if out is not None else Path(folder, "cases.jsonl")
+        known = [case.name for case in load(prepared)] if prepared.exists() else []
+        prepare(problems, prepared, runner, known)
+        wanted = {problem.name for problem in problems}
+        return [case for case in load(prepared) if case.name in wanted] if wanted else []
+
+
+def _chosen(items: list[Named], names: Sequence[str], every: int) -> list[Named]:
+    known = {item.name for item in items}
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise SystemExit(f"There is no case {', '.join(unknown)}; there is, for example, {next(iter(known), 'none')}.")
+    return [item for item in items if not names or item.name in names][::every]
+
+
+def _line(record: Record) -> str:
+    if record.error:
+        return f"{record.case} {record.arm}: {record.error}"
+    came = f"{record.word or 'nothing'} {record.origin}".strip()
+    judged = ("correct" if record.correct else "wrong") if record.published else "not published"
+    return f"{record.case} {record.arm}: {came}, {judged}, {record.executions} executions, {record.total_s:.0f} s"
 
 
 if __name__ == "__main__":
