@@ -280,14 +280,15 @@ class Recorder:
         if kind is GeneratorExit or getattr(kind, "__egcfg__", False) is True:
             return
         if self.left > 0 or self.closing > 0:
-            line = trace.tb_lineno if trace is not None else frame.f_lineno
+            line = trace.tb_lineno if trace is not None else None  # None also for code without lines of its own
+            line = line or frame.f_lineno or frame.f_code.co_firstlineno
             self._record("raise", line, frame, [["raise", safe_repr(error)]])
         self.frames.pop(id(frame), None)
 
     def frontier(self, frame):
         """Record where an unfinished body ends, with all its variables."""
         depth = self.frames.get(id(frame), (0, {}))[0]
-        self._emit("frontier", frame.f_lineno, depth, sorted_values(visible_values(frame)))
+        self._emit("frontier", frame.f_lineno or frame.f_code.co_firstlineno, depth, sorted_values(visible_values(frame)))
 
     def _record(self, kind, line, frame, ending):
         if self.left > 0:
