@@ -288,7 +288,8 @@ class Recorder:
     def frontier(self, frame):
         """Record where an unfinished body ends, with all its variables."""
         depth = self.frames.get(id(frame), (0, {}))[0]
-        self._emit("frontier", frame.f_lineno or frame.f_code.co_firstlineno, depth, sorted_values(visible_values(frame)))
+        line = frame.f_lineno or frame.f_code.co_firstlineno
+        self._emit("frontier", line, depth, sorted_values(visible_values(frame)))
 
     def _record(self, kind, line, frame, ending):
         if self.left > 0:
