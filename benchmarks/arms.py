@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from bot.generate import DEFAULT_PORTFOLIO, Arm
+from bot.generate import DEFAULT_PORTFOLIO, EDITING, Arm
 from bot.records import Setting
 
 PLAIN = Setting(0.0)
@@ -44,7 +44,7 @@ ARMS = {
         BenchmarkArm(
             "G",
             "portfolio of decodes and samples, no edits",
-            tuple(replace(arm, edits=False) for arm in DEFAULT_PORTFOLIO if arm.kind != "edits"),
+            tuple(replace(arm, edits=False) for arm in DEFAULT_PORTFOLIO if arm.kind not in EDITING),
         ),
         BenchmarkArm("H", "single edits, no model", (Arm("edits"),), model=False),
         BenchmarkArm("I", "everything, the default", None),
