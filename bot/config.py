@@ -247,7 +247,7 @@ class Config:
     model: str = _setting(
         "embedded",
         _string("a name, a directory or a URL", r"\S.*", "MODEL"),
-        'The code model: "embedded", a Hugging Face id, a directory, or the URL of an OpenAI-compatible server.',
+        'The code model: "embedded", a Hugging Face id, a directory, the URL of an OpenAI-compatible server, or "none".',
         trusted_only=True,
     )
     revision: str = _setting(
@@ -480,7 +480,7 @@ def _check(config: Config, environment: Mapping[str, str]) -> None:
         raise ConfigError("--unsafe-local and --runner docker contradict each other.", hint="Leave one of the two out.")
     if config.image and config.runner == "local":
         raise ConfigError("--image needs Docker, but --runner is local.", hint="Use --runner docker.")
-    if config.revision and (config.model == "embedded" or "://" in config.model):
+    if config.revision and (config.model in ("embedded", "none") or "://" in config.model):
         raise ConfigError(
             f'--revision means nothing for the model "{config.model}".', hint="It belongs to a Hugging Face id."
         )
