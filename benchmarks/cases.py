@@ -242,10 +242,14 @@ class CaseFile:
     path: Path
     bases: dict[str, Files] = field(default_factory=dict)
 
-    def add_base(self, name: str, files: Files) -> None:
-        """Write the files that later cases share."""
+    def share(self, name: str, files: Files) -> None:
+        """Write the files that later cases have in common, once."""
+        known = dict(_bases(self.path)).get(name) if self.path.exists() else None
+        if known is not None and known != files:
+            raise ValueError(f"{self.path} was made from other files of {name}")
         self.bases[name] = files
-        self._append({"base": name, "files": dict(files)})
+        if known is None:
+            self._append({"base": name, "files": dict(files)})
 
     def add(self, case: Case | LeftOut, base: str = "", body: Mapping[str, Any] | None = None) -> None:
         """Write a case; of its files only what its base does not have. body: the faulty function, if that is all.
@@ -266,16 +270,19 @@ class CaseFile:
             file.write(json.dumps(record) + "\n")
 
 
+def _bases(path: Path) -> Iterator[tuple[str, Files]]:
+    for record in map(json.loads, path.read_text(encoding="utf-8").splitlines()):
+        if "base" in record and "case" not in record:
+            yield record["base"], record["files"]
+
+
 def load(path: Path) -> Iterator[Case | LeftOut]:
     """Yield the cases of a file that `CaseFile` wrote."""
-    bases: dict[str, Files] = {}
-    for line in path.read_text(encoding="utf-8").splitlines():
-        record = json.loads(line)
-        if "base" in record and "case" not in record:
-            bases[record["base"]] = record["files"]
-        elif "left_out" in record:
+    bases = dict(_bases(path))
+    for record in map(json.loads, path.read_text(encoding="utf-8").splitlines()):
+        if "left_out" in record:
             yield LeftOut(record["left_out"], record["kind"], record["reason"])
-        else:
+        elif "case" in record:
             yield _case(record, {**bases.get(record["base"], {}), **record["files"]})
 
 

@@ -13,6 +13,8 @@ from benchmarks.significance import difference, holm, wilson
 MISSING = "missing logic"  # the one class that single edits of what is there hardly reach: told apart
 ROUNDED = 1  # decimals of seconds
 
+Belongs = Callable[[Record], bool]
+
 
 def report(results: Results, compared: Sequence[tuple[str, str]] = COMPARED) -> str:
     """Return every table."""
@@ -23,7 +25,8 @@ def report(results: Results, compared: Sequence[tuple[str, str]] = COMPARED) -> 
         return "There is no result.\n"
     by_arm = {letter: [record for record in done if record.arm == letter] for letter in letters}
     parts = [_terms(results, done), rates(by_arm), costs(by_arm), origins(by_arm), classes(by_arm)]
-    return "\n\n".join([*parts, *([pairs(by_arm, compared)] if pairs(by_arm, compared) else [])]) + "\n"
+    parts += [operators(by_arm), pairs(by_arm, compared)]
+    return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def _terms(results: Results, done: Sequence[Record]) -> str:
@@ -48,13 +51,8 @@ def _terms(results: Results, done: Sequence[Record]) -> str:
 
 
 def _reasons(results: Results) -> str:
-    return "; ".join(
-        f"{reason}: {count}" for reason, count in _count(case.reason for case in results.left_out.values())
-    )
-
-
-def _count(items: object) -> list[tuple[str, int]]:
-    return Counter(items).most_common()  # type: ignore[arg-type]
+    counts = Counter(case.reason for case in results.left_out.values())
+    return "; ".join(f"{reason}: {count}" for reason, count in counts.most_common())
 
 
 def rates(by_arm: dict[str, list[Record]]) -> str:
@@ -105,16 +103,24 @@ def origins(by_arm: dict[str, list[Record]]) -> str:
 def classes(by_arm: dict[str, list[Record]]) -> str:
     """Return the correct ones of each class of fault, by arm; missing logic stands first and the rest together last."""
     kinds = sorted({r.kind for records in by_arm.values() for r in records}, key=lambda kind: (kind != MISSING, kind))
-    groups: list[tuple[str, Callable[[str], bool]]] = [(kind, lambda k, kind=kind: k == kind) for kind in kinds]
-    groups += [(f"all but {MISSING}", lambda kind: kind != MISSING), ("all", lambda _: True)]
+    groups: list[tuple[str, Belongs]] = [(kind, lambda r, kind=kind: r.kind == kind) for kind in kinds]
+    groups += [(f"all but {MISSING}", lambda r: r.kind != MISSING), ("all", lambda _: True)]
+    return "Correct, by class of fault:\n\n" + _grouped("class", groups, by_arm)
+
+
+def operators(by_arm: dict[str, list[Record]]) -> str:
+    """Return the correct ones of each operator that made faults; a case of two operators is in both rows."""
+    names = sorted({name for records in by_arm.values() for r in records for name in r.operators})
+    groups: list[tuple[str, Belongs]] = [(name, lambda r, name=name: name in r.operators) for name in names]
+    return "Correct, by operator that made the fault:\n\n" + _grouped("operator", groups, by_arm) if names else ""
+
+
+def _grouped(title: str, groups: Sequence[tuple[str, Belongs]], by_arm: dict[str, list[Record]]) -> str:
     rows: list[list[object]] = []
     for name, belongs in groups:
-        cells = []
-        for records in by_arm.values():
-            of = [record for record in records if belongs(record.kind)]
-            cells.append(f"{sum(record.correct for record in of)} / {len(of)}")
-        rows.append([name, *cells])
-    return "Correct, by class of fault:\n\n" + _table(["class", *by_arm], rows)
+        of = [[record for record in records if belongs(record)] for records in by_arm.values()]
+        rows.append([name, *(f"{sum(r.correct for r in records)} / {len(records)}" for records in of)])
+    return _table([title, *by_arm], rows)
 
 
 def pairs(by_arm: dict[str, list[Record]], compared: Sequence[tuple[str, str]]) -> str:

@@ -247,7 +247,7 @@ class Config:
     model: str = _setting(
         "embedded",
         _string("a name, a directory or a URL", r"\S.*", "MODEL"),
-        'The code model: "embedded", a Hugging Face id, a directory, the URL of an OpenAI-compatible server, or "none".',
+        'The code model: "embedded", a Hugging Face id, a directory, an OpenAI-compatible server, or "none".',
         trusted_only=True,
     )
     revision: str = _setting(
