@@ -12,7 +12,7 @@ from bot.generate import DEFAULT_PORTFOLIO, EDITING, Arm
 from bot.records import Setting
 
 PLAIN = Setting(0.0)
-GUIDED = next(arm.setting for arm in DEFAULT_PORTFOLIO if arm.kind == "decode" and arm.setting.gamma > 1)
+GUIDED = max((arm.setting for arm in DEFAULT_PORTFOLIO if arm.kind == "decode"), key=lambda setting: setting.gamma)
 SAMPLES = Arm("sample", PLAIN, edits=False, harvests=False)
 
 
@@ -48,11 +48,13 @@ ARMS = {
         ),
         BenchmarkArm("H", "single edits, no model", (Arm("edits"),), model=False),
         BenchmarkArm("I", "everything, the default", None),
+        BenchmarkArm("J", "the default without a model", None, model=False),
     )
 }
 
 COMPARED = (  # first less second; fixed before any of them was measured
-    ("I", "H"),  # what the model adds to trying single edits
+    ("I", "H"),  # what everything together adds to trying single edits
+    ("I", "J"),  # what the model adds to all that needs none
     ("I", "G"),  # what the edits add to the model
     ("E", "B"),  # one guided decode against samples of the same budget
     ("F", "E"),  # what running finished continuations adds

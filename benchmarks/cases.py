@@ -151,7 +151,8 @@ def _statement(test: str) -> str:
 
 def deal(problem: Problem, runner: RunnerKind) -> Case | LeftOut:
     """Run the tests on both modules and deal them; a problem whose halves cannot both fail is left out."""
-    failing, passing = [], []
+    failing: list[str] = []
+    passing: list[str] = []
     on_faulty = _outcomes(_files(problem, problem.faulty, problem.tests), runner)
     on_reference = _outcomes(_files(problem, problem.reference, problem.tests), runner)
     for position, test in enumerate(problem.tests):
@@ -223,7 +224,12 @@ def repository(files: Files) -> Iterator[Path]:
 
 def judged_right(case: Case, patched: Files, runner: RunnerKind) -> bool:
     """Say whether every test of the hidden half passes in the repository with the files of a patch."""
-    with repository({**case.files, **patched, **case.hidden}) as folder:
+    return all_pass({**case.files, **patched, **case.hidden}, runner)
+
+
+def all_pass(files: Files, runner: RunnerKind) -> bool:
+    """Say whether a repository has tests and all of them pass, in a fresh process."""
+    with repository(files) as folder:
         opened = open_runner(runner, folder, LIMITS)
         try:
             suite = opened.run_suite(SuiteRequest())

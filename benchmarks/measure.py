@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import multiprocessing
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from benchmarks.arms import BenchmarkArm
 from benchmarks.cases import TEST_TIMEOUT_S, Case, judged_right, repository
@@ -63,6 +63,7 @@ class Told:
     rivals: int = 0
     drafted: int = 0
     accepted: int = 0
+    changed: int = 0
 
     def __call__(self, event: str, **fields: Any) -> None:
         if event == "ranking" and not self.ranking:
@@ -72,6 +73,7 @@ class Told:
         elif event == "line":
             self.drafted += fields["drafted"]
             self.accepted += fields["accepted"]
+            self.changed += fields.get("changed", 0)
 
 
 def measured(case: Case, arm: BenchmarkArm, shared: Bench, model: LanguageModel | None) -> Record:
@@ -123,6 +125,7 @@ def _record(
         positions=outcome.spent.positions,
         drafted=told.drafted,
         accepted=told.accepted,
+        changed=told.changed,
         search_s=round(sum(item.spent.seconds for item in outcome.repairs), 3),
         total_s=round(outcome.spent.seconds, 3),
         wall_s=round(wall_s, 3),
@@ -133,21 +136,33 @@ def _record(
 
 # ------------------------------------------------------------------------------------------------ several at a time
 
-Job = tuple[Case, BenchmarkArm]
+Item = TypeVar("Item")
+Work = Callable[[Item, Bench, LanguageModel | None], Iterable[Record]]
 _loaded: LanguageModel | None = None  # of a worker process
 
 
-def all_measured(jobs: Sequence[Job], shared: Bench, model: LanguageModel | None, workers: int = 1) -> Iterator[Record]:
-    """Yield the records as they come: in order in this process, or from `workers` processes with a model each."""
+def one_job(job: tuple[Case, BenchmarkArm], shared: Bench, model: LanguageModel | None) -> list[Record]:
+    """The work of the repair benchmark: one case in one arm."""
+    return [measured(*job, shared, model)]
+
+
+def spread(
+    work: Work[Item], items: Sequence[Item], shared: Bench, model: LanguageModel | None, workers: int = 1
+) -> Iterator[Record]:
+    """Yield the records as they come: in order in this process, or from `workers` processes with a model each.
+
+    work: a function of a module, with items that can be sent to another process.
+    """
     if workers <= 1:
-        yield from (measured(case, arm, shared, model) for case, arm in jobs)
+        for item in items:
+            yield from work(item, shared, model)
         return
     context = multiprocessing.get_context("spawn")  # a fork would share the model's threads
-    named = shared.terms.model if any(arm.model for _, arm in jobs) else NO_MODEL
+    named = shared.terms.model if model is not None else NO_MODEL
     with ProcessPoolExecutor(workers, context, _load, (named, shared.device)) as pool:
-        waiting = [pool.submit(_measured, case, arm, shared) for case, arm in jobs]
+        waiting = [pool.submit(_worked, work, item, shared) for item in items]
         for done in as_completed(waiting):
-            yield done.result()
+            yield from done.result()
 
 
 def _load(model: str, device: str) -> None:
@@ -155,5 +170,5 @@ def _load(model: str, device: str) -> None:
     _loaded = load_model(Config(model=model, device=device)) if model != NO_MODEL else None
 
 
-def _measured(case: Case, arm: BenchmarkArm, shared: Bench) -> Record:
-    return measured(case, arm, shared, _loaded)
+def _worked(work: Work[Item], item: Item, shared: Bench) -> list[Record]:
+    return list(work(item, shared, _loaded))

@@ -21,7 +21,7 @@ from typing import TypeVar
 
 from benchmarks.arms import ARMS
 from benchmarks.cases import Case, LeftOut, Problem, is_case_file, load, prepare, read_problems
-from benchmarks.measure import all_measured, bench
+from benchmarks.measure import bench, one_job, spread
 from benchmarks.results import NoCase, Record, Results
 from benchmarks.tables import report
 from runners.choose import RunnerKind
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     chosen = parser.parse_args(arguments)
     if chosen.report:
-        print(report(_results(chosen.report)))
+        print(report(results_of(chosen.report)))
         return 0
     if chosen.cases is None:
         parser.error("name a file of cases, or --report a file of records")
@@ -47,18 +47,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         device=chosen.device,
         needed=any(arm.model for arm in arms),
     )
-    results = _results(chosen.out)
+    results = results_of(chosen.out)
     conflict = results.conflict({arm.letter: shared.terms_of(arm) for arm in arms})
     if conflict:
         raise SystemExit(f"{chosen.out}: {conflict}. Give the same settings, or another file with --out.")
     cases = []
-    for case in _cases(chosen.cases, chosen.out, chosen.names, chosen.every, chosen.runner):
+    for case in chosen_cases(chosen.cases, chosen.out, chosen.names, chosen.every, chosen.runner):
         if isinstance(case, Case):
             cases.append(case)
         elif case.name not in results.left_out:
             results.add(NoCase(case.name, case.kind, case.reason))
     jobs = [(case, arm) for case in cases for arm in arms if not results.has(case.name, arm.letter)]
-    for number, record in enumerate(all_measured(jobs, shared, model, chosen.jobs), 1):
+    for number, record in enumerate(spread(one_job, jobs, shared, model, chosen.jobs), 1):
         results.add(record)
         print(f"[{number}/{len(jobs)}] {_line(record)}", file=sys.stderr, flush=True)
     print(report(results))
@@ -71,8 +71,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--arms", type=_letters, default=list(ARMS), help="letters of arms, A to I, with commas between"
     )
-    parser.add_argument("--executions", type=int, default=2000, help="bodies run in one search, at most")
-    parser.add_argument("--cpu-seconds", type=float, default=120.0, help="seconds of one search, at most")
+    add_common(parser, executions=2000, cpu_seconds=120.0)
+    return parser
+
+
+def add_common(parser: argparse.ArgumentParser, *, executions: int, cpu_seconds: float) -> None:
+    """Add what this benchmark and that of guidance have in common; the numbers are defaults."""
+    parser.add_argument("--executions", type=int, default=executions, help="bodies run in one search, at most")
+    parser.add_argument("--cpu-seconds", type=float, default=cpu_seconds, help="seconds of one search, at most")
     parser.add_argument(
         "--names", "--cases", dest="names", type=_names, default=(), help="only the cases of these names"
     )
@@ -84,7 +90,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="file of records, one line of JSON each; made or continued")
     parser.add_argument("--report", type=Path, help="print the tables of a file of records, and do nothing else")
-    return parser
 
 
 def _letters(text: str) -> list[str]:
@@ -99,14 +104,16 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
-def _results(path: Path | None) -> Results:
+def results_of(path: Path | None) -> Results:
     try:
         return Results.of(path)
     except ValueError as error:
         raise SystemExit(str(error)) from None
 
 
-def _cases(path: Path, out: Path | None, names: Sequence[str], every: int, runner: RunnerKind) -> list[Case | LeftOut]:
+def chosen_cases(
+    path: Path, out: Path | None, names: Sequence[str], every: int, runner: RunnerKind
+) -> list[Case | LeftOut]:
     """Return the chosen cases; those of HumanEvalFix records are prepared first, once for each file of records."""
     if is_case_file(path):
         return _chosen(list(load(path)), names, every)

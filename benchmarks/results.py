@@ -63,8 +63,9 @@ class Record:
     executions: int = 0
     tokens: int = 0
     positions: int = 0
-    drafted: int = 0
+    drafted: int = 0  # tokens checked at once, and how many of them were kept
     accepted: int = 0
+    changed: int = 0  # tokens that are not the plain model's, as far as that was looked at
     search_s: float = 0.0  # within the budget
     total_s: float = 0.0  # discovery and verdicts included
     wall_s: float = 0.0

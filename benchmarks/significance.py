@@ -60,7 +60,7 @@ def mcnemar(only_first: int, only_second: int) -> float:
     """Return the two-sided exact p-value that the two disagree in so unequal a way by chance; 1 if they never do."""
     trials, fewer = only_first + only_second, min(only_first, only_second)
     tail = sum(math.comb(trials, k) for k in range(fewer + 1))
-    return min(1.0, 2 * tail / 2**trials)
+    return min(1.0, 2 * tail / 2.0**trials)
 
 
 def paired_bootstrap(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from benchmarks.arms import ARMS, COMPARED
 from benchmarks.results import NO_MODEL, Record, Results
@@ -24,12 +25,13 @@ def report(results: Results, compared: Sequence[tuple[str, str]] = COMPARED) -> 
     if not done:
         return "There is no result.\n"
     by_arm = {letter: [record for record in done if record.arm == letter] for letter in letters}
-    parts = [_terms(results, done), rates(by_arm), costs(by_arm), origins(by_arm), classes(by_arm)]
+    parts = [terms_text(results, done), rates(by_arm), costs(by_arm), origins(by_arm), classes(by_arm)]
     parts += [operators(by_arm), pairs(by_arm, compared)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _terms(results: Results, done: Sequence[Record]) -> str:
+def terms_text(results: Results, done: Sequence[Record]) -> str:
+    """Return on what terms these records were made, and how many cases of the file are missing."""
     first = done[0].terms
     models = sorted({f"{r.terms.model} ({r.terms.fingerprint[:12]})" for r in done if r.terms.model != NO_MODEL})
     lines = [
@@ -64,13 +66,13 @@ def rates(by_arm: dict[str, list[Record]]) -> str:
         published = sum(record.published for record in records)
         correct = sum(record.correct for record in records)
         bounds = wilson(correct, len(records))
-        rate = f"{_percent(correct, len(records))} [{100 * bounds.low:.0f}, {100 * bounds.high:.0f}]"
+        rate = f"{percent(correct, len(records))} [{100 * bounds.low:.0f}, {100 * bounds.high:.0f}]"
         title = ARMS[letter].title if letter in ARMS else ""
         counts = [words[word] for word in ("strong", "plausible", "suspect", "rejected")]
         wrong = sum(record.wrong for record in records)
-        share = f"{wrong} ({_percent(wrong, published)})"
+        share = f"{wrong} ({percent(wrong, published)})"
         rows.append([letter, title, len(records), *counts, published, correct, rate, share])
-    return _table([*head, "wrong of published"], rows, left=2)
+    return table([*head, "wrong of published"], rows, left=2)
 
 
 def costs(by_arm: dict[str, list[Record]]) -> str:
@@ -85,7 +87,7 @@ def costs(by_arm: dict[str, list[Record]]) -> str:
         each = f"{total / correct:.{ROUNDED}f}" if correct else "-"
         whole = _median(records, lambda r: r.total_s)
         rows.append([letter, *middle, whole, each, _median(records, lambda r: r.wall_s)])
-    return "Medians over the cases:\n\n" + _table(head, rows)
+    return "Medians over the cases:\n\n" + table(head, rows)
 
 
 def origins(by_arm: dict[str, list[Record]]) -> str:
@@ -97,13 +99,13 @@ def origins(by_arm: dict[str, list[Record]]) -> str:
         right = Counter(record.origin for record in published if record.correct)
         wrong = Counter(record.origin for record in published if not record.correct)
         rows.append([letter, *(f"{right[name]} + {wrong[name]}" for name in names)])
-    return "Published by origin, correct + wrong:\n\n" + _table(["arm", *names], rows)
+    return "Published by origin, correct + wrong:\n\n" + table(["arm", *names], rows)
 
 
 def classes(by_arm: dict[str, list[Record]]) -> str:
     """Return the correct ones of each class of fault, by arm; missing logic stands first and the rest together last."""
     kinds = sorted({r.kind for records in by_arm.values() for r in records}, key=lambda kind: (kind != MISSING, kind))
-    groups: list[tuple[str, Belongs]] = [(kind, lambda r, kind=kind: r.kind == kind) for kind in kinds]
+    groups: list[tuple[str, Belongs]] = [(kind, partial(_is_kind, kind)) for kind in kinds]
     groups += [(f"all but {MISSING}", lambda r: r.kind != MISSING), ("all", lambda _: True)]
     return "Correct, by class of fault:\n\n" + _grouped("class", groups, by_arm)
 
@@ -111,8 +113,16 @@ def classes(by_arm: dict[str, list[Record]]) -> str:
 def operators(by_arm: dict[str, list[Record]]) -> str:
     """Return the correct ones of each operator that made faults; a case of two operators is in both rows."""
     names = sorted({name for records in by_arm.values() for r in records for name in r.operators})
-    groups: list[tuple[str, Belongs]] = [(name, lambda r, name=name: name in r.operators) for name in names]
+    groups: list[tuple[str, Belongs]] = [(name, partial(_is_by, name)) for name in names]
     return "Correct, by operator that made the fault:\n\n" + _grouped("operator", groups, by_arm) if names else ""
+
+
+def _is_kind(kind: str, record: Record) -> bool:
+    return record.kind == kind
+
+
+def _is_by(operator: str, record: Record) -> bool:
+    return operator in record.operators
 
 
 def _grouped(title: str, groups: Sequence[tuple[str, Belongs]], by_arm: dict[str, list[Record]]) -> str:
@@ -120,7 +130,7 @@ def _grouped(title: str, groups: Sequence[tuple[str, Belongs]], by_arm: dict[str
     for name, belongs in groups:
         of = [[record for record in records if belongs(record)] for records in by_arm.values()]
         rows.append([name, *(f"{sum(r.correct for r in records)} / {len(records)}" for records in of)])
-    return _table([title, *by_arm], rows)
+    return table([title, *by_arm], rows)
 
 
 def pairs(by_arm: dict[str, list[Record]], compared: Sequence[tuple[str, str]]) -> str:
@@ -137,22 +147,22 @@ def pairs(by_arm: dict[str, list[Record]], compared: Sequence[tuple[str, str]]) 
         bounds = f"[{100 * one.interval.low:+.0f}, {100 * one.interval.high:+.0f}]"
         points = f"{100 * one.difference:+.1f} {bounds}"
         rows.append(
-            [f"{first} - {second}", one.cases, points, one.only_first, one.only_second, _p(one.p), _p(adjusted)]
+            [f"{first} - {second}", one.cases, points, one.only_first, one.only_second, p_text(one.p), p_text(adjusted)]
         )
     if not rows:
         return ""
     head = ["arms", "cases", "points [95 %]", "first alone right", "second alone right", "p", "p, Holm"]
     return (
         "Differences in the correct rate on the same cases; intervals by paired bootstrap, p by exact McNemar:\n\n"
-        + _table(head, rows)
+        + table(head, rows)
     )
 
 
-def _p(value: float) -> str:
+def p_text(value: float) -> str:
     return f"{value:.3f}" if value >= 0.001 else "< 0.001"
 
 
-def _percent(part: int, whole: int) -> str:
+def percent(part: int, whole: int) -> str:
     return f"{100 * part / whole:.0f} %" if whole else "-"
 
 
@@ -161,7 +171,7 @@ def _median(records: Sequence[Record], of: Callable[[Record], float]) -> str:
     return f"{value:.{ROUNDED}f}" if isinstance(of(records[0]), float) else f"{value:.0f}"
 
 
-def _table(head: Sequence[object], rows: Sequence[Sequence[object]], left: int = 1) -> str:
+def table(head: Sequence[object], rows: Sequence[Sequence[object]], left: int = 1) -> str:
     """Return a Markdown table; the first `left` columns are aligned to the left."""
     rule = "|" + "---|" * left + "---:|" * (len(head) - left)
     lines = ["| " + " | ".join(map(str, row)) + " |" for row in (head, *rows)]
