@@ -48,6 +48,13 @@ from runners.runner import FunctionKey, Session, Target
 GAMMAS = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0)
 MASKED, BARE = "", " no mask"
 HARVEST, FILLED = " harvest", " filled"
+CURVES = {
+    MASKED: "mask",
+    BARE: "no mask",
+    HARVEST: "mask, harvest",
+    BARE + HARVEST: "no mask, harvest",
+    FILLED: "mask, filled up with samples",
+}
 GENERATED = "generated"  # the beginning of the names of cases made here
 
 
@@ -276,17 +283,20 @@ def plot(results: Results, path: Path) -> None:
 
     done = [record for record in results.records.values() if not record.error]
     figure, (upper, lower) = pyplot.subplots(2, 1, figsize=(7, 7), sharex=True, layout="constrained")
-    for rest in (MASKED, BARE, HARVEST, BARE + HARVEST, FILLED):
-        points = _points(done, rest)
-        if points:
-            scales, rates, below, above, kept = zip(*points, strict=True)
-            label = (rest or " mask, no harvest").strip()
-            upper.errorbar(scales, rates, yerr=(below, above), marker="o", capsize=3, label=label)
-            lower.plot(scales, kept, marker="o", label=label)
+    kinds = [(rest, points) for rest in CURVES if (points := _points(done, rest))]
+    for number, (rest, points) in enumerate(kinds):
+        moved = 0.02 * (number - (len(kinds) - 1) / 2)  # beside each other, not on each other
+        scales = [point[0] + moved for point in points]
+        rates, below, above = zip(*(point[1:4] for point in points), strict=True)
+        upper.errorbar(scales, rates, yerr=(below, above), marker="o", capsize=3, label=CURVES[rest])
+        if rest in (MASKED, BARE):
+            lower.plot(scales, [point[4] for point in points], marker="o", label=CURVES[rest])
     upper.set_ylabel("correct, % of cases")
     lower.set_ylabel("draft tokens kept, %")
     lower.set_xlabel("guidance scale gamma")
-    upper.legend()
+    for axes in (upper, lower):
+        axes.set_ylim(0, 100)
+        axes.legend()
     for suffix in ("svg", "png"):
         metadata = {"Date": None} if suffix == "svg" else {}
         figure.savefig(path.with_suffix(f".{suffix}"), dpi=120, metadata=metadata)
@@ -297,7 +307,8 @@ def _points(done: Sequence[Record], rest: str) -> list[tuple[float, ...]]:
     """Return (gamma, rate, below, above, drafts kept), in percent, of the conditions of one kind."""
     found: list[tuple[float, ...]] = []
     for gamma in GAMMAS:
-        records = [record for record in done if record.arm == f"gamma {gamma:g}{rest}"]
+        same = rest if CONDITIONS.get(f"gamma {gamma:g}{rest}") else rest.removeprefix(BARE)  # no mask acts there
+        records = [record for record in done if record.arm == f"gamma {gamma:g}{same}"]
         if records:
             right, size = sum(record.correct for record in records), len(records)
             bounds = wilson(right, size)

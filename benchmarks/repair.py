@@ -96,7 +96,9 @@ def _letters(text: str) -> list[str]:
     letters = [part.strip().upper() for part in text.split(",") if part.strip()]
     unknown = sorted(set(letters) - set(ARMS))
     if unknown or not letters:
-        raise argparse.ArgumentTypeError(f"there is no arm {', '.join(unknown) or text!r}; they are {', '.join(ARMS)}")
+        raise argparse.ArgumentTypeError(
+            f"there is no arm {', '.join(unknown) or repr(text)}; they are {', '.join(ARMS)}"
+        )
     return [letter for letter in ARMS if letter in letters]
 
 
