@@ -132,7 +132,7 @@ def _chosen(items: list[Named], names: Sequence[str], every: int) -> list[Named]
     known = {item.name for item in items}
     unknown = [name for name in names if name not in known]
     if unknown:
-        raise SystemExit(f"There is no case {', '.join(unknown)}; there is, for example, {next(iter(known), 'none')}.")
+        raise SystemExit(f"There is no case {', '.join(unknown)}; there is, for example, {min(known, default='none')}.")
     return [item for item in items if not names or item.name in names][::every]
 
 
