@@ -5,9 +5,10 @@
 First table: edits tried until one is right, by what orders them. Second table: right ones among first passing ones.
 
 Functions with literal calls (as `training.harvest`, `training.closed` and `training.grammar` write them) that were kept
-out of training get a fault that some calls notice. Half of these calls, and half of the others, are visible: all single
-edits that pass them are rivals; the rest of the calls judges. Cases whose rivals are all right or all wrong say nothing
-about ranking and are counted apart. Faulty code runs in the limited worker of `training.execution`.
+out of training get a fault that some calls notice. Half of these calls, two at most, and one other are visible, since
+tests are few: all single edits that pass them are rivals; the other calls judge. Cases whose rivals are all right or
+all wrong say nothing about ranking and are counted apart. Faulty code runs in the limited worker of
+`training.execution`.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ from pathlib import Path
 
 from bot.decoding.decoder import signal_text
 from bot.decoding.edit_pool import EditPool
-from bot.decoding.prompt import Task, tagged_prompt
-from bot.edits import single_edits
-from bot.functions import functions_in
+from bot.decoding.prompt import Prompt, Task, tagged_prompt
+from bot.edits import Edit, single_edits
+from bot.functions import FunctionText, functions_in
 from bot.models.language_model import LanguageModel
 from bot.ranking import changed_tokens
 from training.build import is_heldout
@@ -34,6 +35,7 @@ from training.execution import Worker, assemble
 from training.signals import Attempt, Observer
 
 FAULTS = 6  # made of one function
+VISIBLE_FAILING, VISIBLE_PASSING = 2, 1  # calls, at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,8 @@ RULES: dict[str, Rule] = {
 }
 
 
-ORDERS = ("prior", "plain", "guided")
+TRUSTS = (0.1, 0.2, 0.35, 0.5, 1.0)
+ORDERS = ("prior", *(f"{name}, trust {trust:g}" for name in ("plain", "guided") for trust in TRUSTS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +88,8 @@ def study(
     if len(failing.failing) < 2:
         return None
     passing = [i for i in range(len(case.calls)) if i not in failing.failing]
-    dealt = [rng.sample(part, len(part)) for part in (list(failing.failing), passing)]
-    visible = [i for part in dealt for i in part[: (len(part) + 1) // 2]]
+    shown = min(VISIBLE_FAILING, len(failing.failing) // 2)
+    visible = [*rng.sample(list(failing.failing), shown), *rng.sample(passing, min(VISIBLE_PASSING, len(passing)))]
     lines = header.count("\n")
     text = failing.fault.text
     function = next(f for f in functions_in(text.encode()) if f.name == case.function.name)
@@ -101,14 +104,27 @@ def study(
     observed = observer.observe(Attempt(function.body, function.body, "faulty"), lines + 1)
     signal = signal_text([observed], "tagged", model) if observed else ""
     traced = replace(prompt, no_signal=signal) if signal else prompt
-    pools = [EditPool(function, prompt, None), EditPool(function, prompt, model), EditPool(function, traced, model)]
-    orders = [[scored.edit.body for scored in pool.score(edits)] for pool in pools] if right else []
+    orders = _orders(function, edits, model, (prompt, traced)) if right else []
     ranks = [1 + next(n for n, body in enumerate(order) if body in right) for order in orders]
     found = []
     for edit in bodies:
         scores = [_score(model, head, edit.body + prompt.end) for head in (prompt.plain, traced.plain)]
         found.append(Rival(edit.body in right, *scores, changed_tokens(function.body, edit.body), edit.weight))
     return Ranks(len(edits), tuple(ranks)), found
+
+
+def _orders(
+    function: FunctionText, edits: Sequence[Edit], model: LanguageModel, prompts: Sequence[Prompt]
+) -> list[list[str]]:
+    """Return the edited bodies in each of `ORDERS`."""
+    prior = {edit.body: math.log(edit.weight) for edit in edits}
+    orders = [prior]
+    for prompt in prompts:
+        scores = {
+            scored.edit.body: scored.score for scored in EditPool(function, prompt, model, trust=1.0).score(edits)
+        }
+        orders += [{body: prior[body] + trust * (scores[body] - prior[body]) for body in prior} for trust in TRUSTS]
+    return [sorted(scores, key=lambda body: -scores[body]) for scores in orders]
 
 
 def _passes(case: Case, text: str, places: Sequence[int], worker: Worker) -> bool:

@@ -276,3 +276,18 @@ def test_a_second_edit_is_tried_where_a_first_made_progress():
     found = [candidate for candidate in search if candidate.setting.startswith("edits ")]
     assert FIXED in [candidate.body for candidate in found]
     assert all(candidate.origin == "edit" for candidate in found)
+
+
+def test_the_score_of_an_edit_does_not_depend_on_how_much_is_copied_before_it():
+    model = ScriptedModel(FIXED)
+    pool = EditPool(FUNCTION, fitting_prompt(TASK, model), model, trust=1.0)
+    gains = {scored.edit.line: scored.score - math.log(scored.edit.weight) for scored in pool.score(pool.edits)}
+    right = next(scored for scored in pool.score(pool.edits) if scored.edit.body == FIXED)
+    assert right.score - math.log(right.edit.weight) > 0  # likelier than leaving the line as it is
+    assert max(gains) >= 4
+
+
+def test_without_trust_in_the_model_the_edits_keep_their_own_order():
+    model = ScriptedModel(FIXED)
+    pool = EditPool(FUNCTION, fitting_prompt(TASK, model), model, trust=0.0)
+    assert [scored.edit for scored in pool.score(pool.edits)] == pool.edits

@@ -20,6 +20,7 @@ from bot.models.language_model import LanguageModel
 
 MAX_NAMES = 60
 CHUNK = 400  # edits that the model ranks at a time, so that running them can start
+TRUST = 0.35  # weight of the model's opinion against the prior; measured with the embedded model by benchmarks.ranking
 NEARBY = 32  # edits of the next lines that the model ranks at a statement boundary
 
 
@@ -39,6 +40,7 @@ class EditPool:
     prompt: Prompt | None
     model: LanguageModel | None
     names: Sequence[str] = ()
+    trust: float = TRUST
     limit: int = LIMIT
     _edits: list[Edit] | None = None
     _scores: dict[str, float] = field(default_factory=dict)
@@ -90,17 +92,23 @@ class EditPool:
         priors = [math.log(max(edit.weight, 1e-12)) for edit in edits]
         if self.model is None or self.prompt is None:
             return priors
-        before = "".join(self.function.body.splitlines(keepends=True)[: line - 1])
+        whole = self.function.body.splitlines(keepends=True)
+        before = "".join(whole[: line - 1])
         faulty = logical_lines(self.function.body[len(before) :])
         texts = [_until_changed(logical_lines(edit.body[len(before) :]), faulty, self.prompt.end) for edit in edits]
         drafts = [self.model.encode(text) for text in texts]
         branch = self.model.branch([*self.model.encode(self.prompt.plain), *self.model.encode(before)])
-        copying = self._copied(self.model, self.prompt, line)
         scores = self.model.score_many(branch, drafts)
-        return [prior + copying + score for prior, score in zip(priors, scores, strict=True)]
+        copying = self._copied(self.model, self.prompt)
+        copied = [
+            copying[_replaced(whole, edit.body[len(before) + len(text) :], line, text)] - copying[line - 1]
+            for edit, text in zip(edits, texts, strict=True)
+        ]
+        gains = [score - usual for score, usual in zip(scores, copied, strict=True)]
+        return [prior + self.trust * gain for prior, gain in zip(priors, gains, strict=True)]
 
-    def _copied(self, model: LanguageModel, prompt: Prompt, line: int) -> float:
-        """Return log p of the faulty lines above `line`, from one pass over the faulty body."""
+    def _copied(self, model: LanguageModel, prompt: Prompt) -> list[float]:
+        """Return log p of the first n lines of the faulty body for each n, from one pass over it."""
         if not self._copying:
             ids: list[int] = []
             ends = [0]
@@ -109,7 +117,7 @@ class EditPool:
                 ends.append(len(ids))
             logprobs = model.score(model.branch(model.encode(prompt.plain)), ids)
             self._copying = [float(logprobs[:end].sum()) for end in ends]
-        return self._copying[min(line - 1, len(self._copying) - 1)]
+        return self._copying
 
     def _reached(self, executed: frozenset[int]) -> tuple[set[int], set[int]]:
         """Return the lines of statements that are executed, and those before which a new statement would be."""
@@ -133,6 +141,17 @@ def _until_changed(lines: Sequence[str], faulty: Sequence[str], end: str) -> str
         (place for place, pair in enumerate(zip(lines, faulty, strict=False)) if pair[0] != pair[1]), len(lines)
     )
     return "".join(lines[: same + 1]) + (end if same >= len(lines) else "")
+
+
+def _replaced(whole: Sequence[str], rest: str, line: int, text: str) -> int:
+    """Return the number of the last faulty line that `text`, written from `line` on, stands for.
+
+    whole: the faulty body's lines. rest: what the edited body goes on with; where it ends as the faulty body does, the
+    lines before that are replaced, else as many as were written.
+    """
+    left = rest.splitlines(keepends=True)
+    same = len(whole) - len(left)
+    return same if line - 1 <= same and list(whole[same:]) == left else min(line - 1 + text.count("\n"), len(whole))
 
 
 def names_in_scope(source: bytes, function: FunctionText) -> list[str]:
