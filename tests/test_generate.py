@@ -282,7 +282,7 @@ def test_an_edit_is_scored_against_leaving_its_line_as_it_is():
     model = ScriptedModel(FIXED)
     pool = EditPool(FUNCTION, fitting_prompt(TASK, model), model, trust=1.0)
     right = next(scored for scored in pool.score(pool.edits) if scored.edit.body == FIXED)
-    assert right.edit.line == 4
+    assert right.edit.line == 3
     assert right.score - math.log(right.edit.weight) > 0  # likelier than leaving the line as it is
 
 
