@@ -28,6 +28,9 @@ class CpuClock:
     """
 
     def __init__(self) -> None:
+        """Raises OSError where the kernel does not tell the children of a process."""
+        if not Path(f"/proc/self/task/{threading.get_native_id()}/children").exists():
+            raise OSError("CPU-seconds of sandboxes can only be counted on Linux with /proc/PID/task/TID/children.")
         self._most: dict[Tree, int] = {}  # ticks of each tree, the most that was seen
         self._lock = threading.Lock()
         self._stop = threading.Event()

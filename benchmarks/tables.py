@@ -42,6 +42,9 @@ def terms_text(results: Results, done: Sequence[Record]) -> str:
         + (f" ({_reasons(results)})" if results.left_out else "")
         + "."
     ]
+    ranked = {record.case: record.right_function_first for record in done}
+    if any(ranked.values()):
+        lines.append(f"The faulty function was ranked first in {sum(ranked.values())} of them.")
     failed = Counter(record.arm for record in results.records.values() if record.error)
     if failed:
         lines.append("Without a result: " + ", ".join(f"{arm} {count}" for arm, count in sorted(failed.items())) + ".")

@@ -155,12 +155,14 @@ def test_the_tables_tell_rates_costs_origins_classes_and_differences():
     for number in range(8):
         kind = "missing logic" if number < 2 else "value misuse"
         about = {"origin": "edit", "executions": 10 * number, "total_s": 2.0, "operators": ("NUM",)}
+        about["right_function_first"] = number != 3
         results.add(record(f"case {number}", "H", kind=kind, correct=number >= 5, published=number >= 4, **about))
         results.add(record(f"case {number}", "I", kind=kind, correct=number >= 1, **about))
     results.add(NoCase("odd", "value misuse", "1 of its tests fail"))
     results.add(record("broken", "I", error="SandboxLost"))
     text = report(results)
     assert "8 cases, 1 left out (1 of its tests fail: 1)" in text
+    assert "The faulty function was ranked first in 7 of them." in text
     assert "Without a result: I 1." in text
     assert "| H | single edits, no model | 8 | 4 | 0 | 0 | 0 | 4 | 3 | 38 % [14, 69] | 1 (25 %) |" in text
     assert "| H | 35 | 0 | 0 | 0.0 | 2.0 | 5.3 | 0.0 |" in text
