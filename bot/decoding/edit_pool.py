@@ -20,7 +20,7 @@ from bot.models.language_model import LanguageModel
 
 MAX_NAMES = 60
 CHUNK = 400  # edits that the model ranks at a time, so that running them can start
-TRUST = 0.35  # weight of the model's opinion against the prior; measured with the embedded model by benchmarks.ranking
+TRUST = 0.5  # weight of the model against the prior; measured with the embedded model by benchmarks.ranking
 NEARBY = 32  # edits of the next lines that the model ranks at a statement boundary
 
 
