@@ -23,23 +23,29 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What differs between machines. rounds: how many times as many faults are made of each function."""
+    """What differs between machines.
+
+    rounds: how many times as many faults are made of each function. samples: of a pool that is not executed, at most in
+    a round; None: one of each function. generated: functions of the grammar. harvest_min: minutes of harvesting calls.
+    """
 
     shape: str
     vocabulary: int
     tokens: float
     batch: int
-    device: str
-    rounds: int
-    jobs: int
+    device: str = "cpu"
+    rounds: int = 1
+    jobs: int = 1
+    samples: int | None = None
+    generated: int = 4000
+    harvest_min: float = 30.0
 
 
 RECIPES = {
-    "trial": Recipe("tiny", 4096, 2e5, 6144, "cpu", 1, 1),
-    "cpu": Recipe("small", 4096, 13e6, 6144, "cpu", 1, 1),
+    "trial": Recipe("tiny", 4096, 2e5, 6144, samples=2000, generated=100, harvest_min=1.0),
+    "cpu": Recipe("small", 4096, 13e6, 6144),
     "accelerator": Recipe("medium", 8192, 1.3e9, 1 << 17, "cuda", 24, max(1, (os.cpu_count() or 2) - 2)),
 }
-GENERATED = 4000  # functions of the grammar
 STATIC_SAMPLES = 40_000  # a round
 
 
@@ -60,12 +66,13 @@ def sources(options: argparse.Namespace, recipe: Recipe) -> Path:
     if not functions.exists():
         command("corpus", "--out", work, "--seed", seed, *kept_out, *packages)
     if not (work / "grammar.jsonl").exists():
-        counted = ("--count", GENERATED * recipe.rounds, "--seed", 11 + seed)
+        counted = ("--count", recipe.generated * recipe.rounds, "--seed", 11 + seed)
         command("grammar", "--out", work / "grammar.jsonl", *counted, *kept_out)
     if not (work / "closed.jsonl").exists():
         command("closed", "--functions", functions, "--out", work / "closed.jsonl", "--seed", seed)
     if not (work / "harvest.jsonl").exists():
-        command("harvest", "--out", work / "harvest.jsonl", "--seed", seed, *kept_out, *packages)
+        minutes = ("--minutes", recipe.harvest_min)
+        command("harvest", "--out", work / "harvest.jsonl", "--seed", seed, *kept_out, *packages, *minutes)
     if not tokenizer.exists():
         size = ("--vocabulary", recipe.vocabulary)
         command("tokenizer", "--functions", functions, "--out", tokenizer.parent, "--seed", seed, *size)
@@ -84,7 +91,8 @@ def shards(options: argparse.Namespace, recipe: Recipe) -> Iterator[tuple[Path, 
         done = options.work / "done" / f"{number:04d}-{pool}-{source}"
         if not done.exists():
             seed = options.seed + 1 + number
-            most = ("--samples", STATIC_SAMPLES) if pool == "static" else ()
+            limit = recipe.samples or (STATIC_SAMPLES if pool == "static" else None)
+            most = ("--samples", limit) if limit else ()
             yield (
                 done,
                 (pool, "--functions", options.work / f"{source}.jsonl", "--rounds", rounds, "--seed", seed, *most),
