@@ -258,7 +258,10 @@ class Config:
     )
     device: str = _setting("auto", DEVICE, "Where the model runs: auto, cpu, mps, cuda or cuda:N.", trusted_only=True)
     dtype: str = _setting(
-        "auto", _choice("auto", "float32", "bfloat16", "float16"), "Precision of the weights.", trusted_only=True
+        "auto",
+        _choice("auto", "float32", "bfloat16", "float16", "int8"),
+        "Precision of the weights.",
+        trusted_only=True,
     )
     runner: str = _setting(
         "auto",

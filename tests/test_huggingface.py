@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 import transformers
@@ -13,6 +18,7 @@ from bot.models.huggingface import HuggingFaceModel, load
 from bot.models.language_model import DraftBranch, LanguageModel, text_after
 from bot.models.rows import PackedRows
 
+ROOT = Path(__file__).resolve().parents[1]
 CHAT = (
     "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}{% endfor %}{% if add_generation_prompt %}<|bot|>{% endif %}"
 )
@@ -75,9 +81,15 @@ def close(left, right) -> bool:
     return bool(torch.allclose(torch.as_tensor(left), torch.as_tensor(right), atol=1e-4))
 
 
+def saved(model: HuggingFaceModel, place: Path) -> str:
+    model._network.save_pretrained(place)
+    model._tokenizer.save_pretrained(place)
+    return str(place)
+
+
 def test_greedy_decoding_is_what_generate_does_token_for_token(model):
     ids = model.encode(PROMPT)
-    options = {} if model._croppable else {"use_cache": False}
+    options = {} if model._engine.croppable else {"use_cache": False}
     wanted = model._network.generate(
         torch.tensor([ids]), attention_mask=torch.ones(1, len(ids)), do_sample=False, max_new_tokens=24, **options
     )
@@ -105,7 +117,7 @@ def test_a_rebased_branch_forgets_what_it_must_and_no_more(model, cut):
     before = model.usage.positions
     branch.rebase(other[:cut], other[cut:])
     assert close(branch.logprobs(), uncached(model, other)[-1])
-    assert model.usage.positions - before == (len(other) - cut if model._croppable else len(other))
+    assert model.usage.positions - before == (len(other) - cut if model._engine.croppable else len(other))
 
 
 def test_a_branch_rebased_onto_its_own_beginning_still_knows_its_distribution(model):
@@ -170,8 +182,10 @@ def test_drafts_scored_together_have_the_scores_they_have_alone(model):
 
 
 def test_rows_are_packed_where_the_network_allows_it(model):
+    branch = model.branch(model.encode(PROMPT))
+    branch.logprobs()
     before = model.usage.passes
-    assert model._packs() == (model.name not in ("sliding", "recurrent"))
+    assert isinstance(model._rows(branch), PackedRows) == (model.name not in ("sliding", "recurrent"))
     assert model.usage.passes == before
 
 
@@ -273,12 +287,52 @@ def test_it_is_a_language_model(llama):
 
 
 def test_a_directory_is_loaded_with_its_fingerprint(tmp_path, llama):
-    llama._network.save_pretrained(tmp_path)
-    llama._tokenizer.save_pretrained(tmp_path)
-    model = load(str(tmp_path), device="cpu", threads=1)
+    model = load(saved(llama, tmp_path), device="cpu", threads=1)
     assert len(model.fingerprint) == 64
     ids = model.encode(PROMPT)
     assert close(model.branch(ids).logprobs(), uncached(llama, ids)[-1])
+
+
+def test_a_llama_loaded_in_int8_is_near_what_it_is_in_float32(tmp_path, llama):
+    ids = llama.encode(PROMPT)
+    exact = uncached(llama, ids)[-1].exp()
+    model = load(saved(llama, tmp_path), dtype="int8")
+    assert model.device == "cpu"
+    found = torch.as_tensor(model.branch(ids).logprobs()).exp()
+    assert 0 < (found - exact).abs().max() < 0.2
+
+
+def test_a_network_without_int8_products_is_refused_in_int8(tmp_path):
+    tokenizer = byte_tokenizer()
+    model = HuggingFaceModel("gpt_neox", network("gpt_neox", len(tokenizer)), tokenizer)
+    with pytest.raises(ModelError, match="int8") as caught:
+        load(saved(model, tmp_path), dtype="int8")
+    assert "float32" in caught.value.hint
+
+
+ALONE = """
+import os, sys
+from bot.models.huggingface import load
+assert "torch" not in sys.modules
+load(sys.argv[1], device="cpu")
+import torch
+print(os.environ["OMP_WAIT_POLICY"], torch.get_num_threads())
+"""
+GUEST = """
+import os, sys, torch
+torch.set_num_threads(3)
+from bot.models.huggingface import load
+load(sys.argv[1], device="cpu")
+print("OMP_WAIT_POLICY" in os.environ, torch.get_num_threads())
+"""
+
+
+@pytest.mark.parametrize(("script", "told"), [(ALONE, "PASSIVE 1"), (GUEST, "False 3")], ids=["alone", "guest"])
+def test_threads_wait_passively_and_a_process_that_has_torch_already_is_left_as_it_is(script, told, tmp_path, llama):
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    run = [sys.executable, "-c", script, saved(llama, tmp_path)]
+    done = subprocess.run(run, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout.split() == told.split()
 
 
 @pytest.mark.parametrize("name", ["/no/such/directory", "./nor/this", "a/b/c"])
@@ -293,8 +347,7 @@ def test_a_directory_without_a_model_is_missing_a_model(tmp_path):
 
 
 def test_broken_weights_are_an_error_with_a_hint(tmp_path, llama):
-    llama._network.save_pretrained(tmp_path)
-    llama._tokenizer.save_pretrained(tmp_path)
+    saved(llama, tmp_path)
     (tmp_path / "model.safetensors").write_bytes(b"not weights")
     with pytest.raises(ModelError) as caught:
         load(str(tmp_path))
@@ -309,9 +362,8 @@ def test_a_hub_model_that_cannot_be_had_is_missing(monkeypatch, tmp_path):
     assert "hf download" in caught.value.hint
 
 
-@pytest.mark.parametrize("options", [{"dtype": "float7"}, {"device": "cuda:9"}])
+@pytest.mark.parametrize("options", [{"dtype": "float7"}, {"device": "cuda:9"}, {"dtype": "int8", "device": "cuda"}])
 def test_an_impossible_device_or_dtype_is_refused(options, tmp_path, llama):
-    llama._network.save_pretrained(tmp_path)
-    llama._tokenizer.save_pretrained(tmp_path)
+    saved(llama, tmp_path)
     with pytest.raises(ModelError):
         load(str(tmp_path), **options)

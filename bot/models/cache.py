@@ -1,11 +1,15 @@
-"""Keys and values of a prefix: a transformers cache that grows in place and can be cropped and copied.
+"""Keys and values of a prefix, which grow in place and can be cropped and copied.
 
-transformers' own cache copies everything for each token it appends.
+Two of them: one that transformers' networks take (their own copies everything for each token it appends), and a plain
+room for networks that run without transformers.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
 
 GROWTH = 256  # positions by which a cache grows at least
 
@@ -51,6 +55,27 @@ def growing_cache() -> Any:
             super().__init__()
             self.layer_class_to_replicate = GrowingLayer
 
+        @property
+        def nbytes(self) -> int:
+            return sum(2 * layer.keys.numel() * layer.keys.element_size() for _, layer in self._filled())
+
+        def keep_first(self, length: int) -> None:
+            """Forget all but the first `length` positions."""
+            for _, layer in self._filled():
+                layer.keys, layer.values = layer.keys[:, :, :length], layer.values[:, :, :length]
+
+        def copied(self, length: int, rows: int = 1) -> GrowingCache:
+            """Return a cache with the first `length` positions of this one-row cache, `rows` times."""
+            copy = GrowingCache()
+            for index, layer in self._filled():
+                keys, values = (part[:, :, :length].expand(rows, -1, -1, -1) for part in (layer.keys, layer.values))
+                copy.update(keys, values, index)
+            return copy
+
+        def _filled(self) -> list[tuple[int, Any]]:
+            layers: list[Any] = self.layers
+            return [(index, layer) for index, layer in enumerate(layers) if layer.is_initialized]
+
     return GrowingCache()
 
 
@@ -64,16 +89,40 @@ def _grown(held: Any, room: Any, new: Any) -> tuple[Any, Any]:
     return room[..., :total, :], room
 
 
-def copied(cache: Any, rows: int, length: int) -> Any:
-    """Return a cache with the first `length` positions of a one-row `cache`, `rows` times."""
-    copy = growing_cache()
-    for index, layer in enumerate(cache.layers):
-        if layer.is_initialized:
-            keys, values = (part[:, :, :length].expand(rows, -1, -1, -1) for part in (layer.keys, layer.values))
-            copy.update(keys, values, index)
-    return copy
+class KeysAndValues:
+    """What one sequence left behind in all layers: the first `length` positions of `room`.
 
+    room: (layers, 2, heads of keys and values, positions, size of a head).
+    """
 
-def cache_bytes(cache: Any) -> int:
-    layers = getattr(cache, "layers", ())
-    return sum(2 * layer.keys.numel() * layer.keys.element_size() for layer in layers if layer.is_initialized)
+    def __init__(self, room: torch.Tensor, length: int = 0) -> None:
+        self.room, self.length = room, length
+
+    @property
+    def nbytes(self) -> int:
+        *outer, _, size = self.room.shape
+        count = self.length * size
+        for extent in outer:
+            count *= extent
+        return count * self.room.element_size()
+
+    def keep_first(self, length: int) -> None:
+        self.length = min(self.length, length)
+
+    def copied(self, length: int) -> KeysAndValues:
+        return KeysAndValues(self._moved(length, length + GROWTH), length)
+
+    def reserve(self, length: int) -> None:
+        """Make room for so many positions."""
+        if length > self.room.shape[-2]:
+            self.room = self._moved(self.length, length + max(GROWTH, length // 4))
+
+    def _moved(self, length: int, positions: int) -> torch.Tensor:
+        """Return a room for so many positions with the first `length` of this one."""
+        import torch
+
+        with torch.inference_mode():
+            *outer, _, size = self.room.shape
+            found = self.room.new_empty(*outer, positions, size)
+            found[..., :length, :] = self.room[..., :length, :]
+        return found

@@ -1,90 +1,138 @@
 """Several continuations of one prefix, computed together: the rows of a batch.
 
 Three ways with the same numbers. Packed: all rows stand in one sequence behind the prefix's own cache, and a mask lets
-each token see the prefix and its own row; nothing is copied. Copied: an ordinary batch over copies of the cache.
-Uncached: every row from scratch, for models whose state cannot be cropped.
+each token see the prefix and its own row; nothing is copied, and what rows have in common is computed once. Copied: an
+ordinary batch over copies of the cache. Uncached: every row from scratch, for models whose state cannot be cropped.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from bot.models.cache import copied
+import numpy as np
+import numpy.typing as npt
+
+from bot.models.engine import NewTokens, Part, common
 
 if TYPE_CHECKING:
     import torch
 
-NewTokens = Sequence[tuple[int, Sequence[int]]]  # row number, its next tokens
+CACHE_BYTES = 1 << 30  # keys and values held at once for the rows of one batch
+
+Run = Callable[[Sequence[Part]], "list[torch.Tensor]"]  # see `Engine.run`
 
 
-class Forward(Protocol):
-    """Runs the network; see `HuggingFaceModel.forward`."""
+class Batch(Protocol):
+    """Runs rows of equal length; see `TransformersEngine.batch`."""
 
-    def __call__(self, inputs: torch.Tensor, cache: Any, *, keep: int, **extra: torch.Tensor) -> torch.Tensor: ...
-
-
-class Rows(Protocol):
-    """Continuations of one prefix."""
-
-    def extend(self, new: NewTokens) -> list[torch.Tensor]:
-        """Append tokens to rows; return log p after each of them, float32 on the CPU, (tokens, V) for each row."""
-        ...
-
-    def close(self) -> None:
-        """Leave the prefix as it was."""
-        ...
+    def __call__(self, inputs: torch.Tensor, cache: Any, *, keep: int) -> torch.Tensor: ...
 
 
 class PackedRows:
-    """All rows in one sequence, each token blind to the other rows. The prefix's cache is lent until `close`."""
+    """All rows in one sequence, each token blind to the other rows. The prefix's cache is lent until `close`.
 
-    def __init__(self, forward: Forward, cache: Any, prefix: int) -> None:
-        self._forward, self._cache, self._prefix = forward, cache, prefix
-        self._owners: list[int] = []
-        self._lengths: dict[int, int] = {}
+    Rows are paths in a tree: those that begin alike share its nodes, one token in the sequence for each node.
+    """
+
+    def __init__(self, run: Run, cache: Any, prefix: int, most: int) -> None:
+        """most: tokens of drafts that are scored in one pass."""
+        self._run, self._cache, self._prefix, self._most = run, cache, prefix, most
+        self._ends: dict[int, int] = {}  # row -> its last node; a row without tokens stands at -1
+        self._depths: list[int] = []  # of each node, the number of tokens before it in its rows
+        self._paths = np.zeros((0, 0), dtype=np.bool_)  # (node, node): the second is the first or an ancestor of it
 
     def extend(self, new: NewTokens) -> list[torch.Tensor]:
-        import torch
+        ids, routes = self._grow(new)
+        found = self._distributions(ids)
+        return [found[route] for route in routes]
 
-        ids: list[int] = []
-        places: list[int] = []
-        for row, tokens in new:
-            known = self._lengths.get(row, 0)
-            ids += list(tokens)
-            places += range(self._prefix + known, self._prefix + known + len(tokens))
-            self._owners += [row] * len(tokens)
-            self._lengths[row] = known + len(tokens)
-        owners = torch.tensor(self._owners)
-        before = len(self._owners) - len(ids)
-        own = owners[before:, None] == owners[None, :]
-        own &= torch.arange(len(self._owners))[None, :] <= torch.arange(before, len(self._owners))[:, None]
-        seen = torch.cat([torch.ones(len(ids), self._prefix, dtype=torch.bool), own], dim=1)
-        mask = torch.zeros(seen.shape).masked_fill(~seen, torch.finfo(torch.float32).min)
-        dtype = self._cache.layers[0].keys.dtype
-        logits = self._forward(
-            torch.tensor([ids]),
-            self._cache,
-            keep=len(ids),
-            position_ids=torch.tensor([places]),
-            attention_mask=mask.clamp(min=torch.finfo(dtype).min).to(dtype)[None, None],
-        )
-        logprobs = torch.log_softmax(logits[0].float(), dim=-1).cpu()
-        ends = list(itertools.accumulate(len(tokens) for _, tokens in new))
-        return [logprobs[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+    def score(self, drafts: Sequence[Sequence[int]]) -> list[float]:
+        scores = [0.0] * len(drafts)
+        for batch in _alike(drafts, self._most):
+            self.close()
+            ids, routes = self._grow([(index, drafts[index][:-1]) for index in batch])
+            found = self._distributions(ids)
+            for index, route in zip(batch, routes, strict=True):
+                scores[index] = float(found[route, drafts[index][1:]].sum())
+        return scores
 
     def close(self) -> None:
-        if self._owners:
-            self._cache.crop(-len(self._owners))
-            self._owners, self._lengths = [], {}
+        if self._depths:
+            self._cache.keep_first(self._prefix)
+            self._ends, self._depths, self._paths = {}, [], self._paths[:0, :0]
+
+    def _distributions(self, ids: Sequence[int]) -> torch.Tensor:
+        """Run the newest nodes, whose tokens are `ids`; return log p after each."""
+        nodes = len(self._depths)
+        before = nodes - len(ids)
+        seen = np.ones((len(ids), self._prefix + nodes), dtype=np.bool_)
+        seen[:, self._prefix :] = self._paths[before:nodes, :nodes]
+        places = [self._prefix + depth for depth in self._depths[before:]]
+        return self._run([Part(ids, self._cache, len(ids), places, seen)])[0]
+
+    def _grow(self, new: NewTokens) -> tuple[list[int], list[list[int]]]:
+        """Add nodes; return the tokens of the new ones, and for each row which of them it goes through.
+
+        Rows share a node that both reach now, not one that was there before.
+        """
+        before = len(self._depths)
+        self._reserve(before + sum(len(tokens) for _, tokens in new))
+        ids: list[int] = []
+        known: dict[tuple[int, int], int] = {}  # (parent, token) -> node
+        routes = []
+        for row, tokens in new:
+            node = self._ends.get(row, -1)
+            route = []
+            for token in tokens:
+                parent, node = node, known.get((node, token), -1)
+                if node < 0:
+                    node = known[parent, token] = self._add(parent)
+                    ids.append(token)
+                route.append(node - before)
+            self._ends[row] = node
+            routes.append(route)
+        return ids, routes
+
+    def _add(self, parent: int) -> int:
+        """Return a new node behind `parent`, or behind the prefix for -1."""
+        node = len(self._depths)
+        self._depths.append(0 if parent < 0 else self._depths[parent] + 1)
+        if parent >= 0:
+            self._paths[node, :node] = self._paths[parent, :node]
+        self._paths[node, node] = True
+        return node
+
+    def _reserve(self, nodes: int) -> None:
+        """Make room for so many nodes."""
+        held = len(self._depths)
+        if nodes > len(self._paths):
+            room: npt.NDArray[np.bool_] = np.zeros((2 * nodes, 2 * nodes), dtype=np.bool_)
+            room[:held, :held] = self._paths[:held, :held]
+            self._paths = room
+
+
+def _alike(drafts: Sequence[Sequence[int]], most: int) -> Iterator[list[int]]:
+    """Yield numbers of drafts in batches of at most `most` tokens; those that begin alike stand together."""
+    batch: list[int] = []
+    size = 0
+    for index in sorted(range(len(drafts)), key=lambda index: list(drafts[index])):
+        shared = common(drafts[batch[-1]], drafts[index]) if batch else 0
+        if batch and size + len(drafts[index]) - shared > most:
+            yield batch
+            batch, size, shared = [], 0, 0
+        batch.append(index)
+        size += len(drafts[index]) - shared
+    if batch:
+        yield batch
 
 
 class CopiedRows:
     """A batch over copies of the prefix's cache. Rows may be of different lengths in the first step only."""
 
-    def __init__(self, forward: Forward, cache: Any, prefix: int) -> None:
-        self._forward, self._source, self._prefix = forward, cache, prefix
+    def __init__(self, batch: Batch, cache: Any, prefix: int, most: int) -> None:
+        """most: tokens of drafts that are scored in one pass."""
+        self._batch, self._source, self._prefix, self._most = batch, cache, prefix, most
         self._cache: Any = None
         self._rows: list[int] = []
 
@@ -93,7 +141,7 @@ class CopiedRows:
 
         rows = [row for row, _ in new]
         if self._cache is None:
-            self._cache, self._rows = copied(self._source, len(new), self._prefix), rows
+            self._cache, self._rows = self._source.copied(self._prefix, len(new)), rows
         if rows != self._rows:
             places = torch.tensor([self._rows.index(row) for row in rows])
             self._cache.batch_select_indices(places.to(self._cache.layers[0].keys.device))
@@ -102,31 +150,61 @@ class CopiedRows:
         inputs = torch.zeros((len(new), width), dtype=torch.long)
         for place, (_, tokens) in enumerate(new):
             inputs[place, : len(tokens)] = torch.tensor(list(tokens))
-        logits = self._forward(inputs, self._cache, keep=width)  # padding stands behind what it could disturb
-        logprobs = torch.log_softmax(logits.float(), dim=-1).cpu()
+        logprobs = self._batch(inputs, self._cache, keep=width)  # padding stands behind what it could disturb
         return [logprobs[place, : len(tokens)] for place, (_, tokens) in enumerate(new)]
+
+    def score(self, drafts: Sequence[Sequence[int]]) -> list[float]:
+        scores = [0.0] * len(drafts)
+        rows = max(1, CACHE_BYTES // max(1, self._source.nbytes))
+        for batch in _long_alike(drafts, self._most, rows):
+            self.close()
+            found = self.extend([(index, drafts[index][:-1]) for index in batch])
+            for index, logprobs in zip(batch, found, strict=True):
+                scores[index] = _summed(logprobs, drafts[index])
+        return scores
 
     def close(self) -> None:
         self._cache = None
 
 
+def _long_alike(drafts: Sequence[Sequence[int]], most: int, rows: int) -> Iterator[list[int]]:
+    """Yield numbers of drafts in batches of at most `rows` drafts and `most` tokens, padding counted."""
+    batch: list[int] = []
+    for index in sorted(range(len(drafts)), key=lambda index: len(drafts[index])):
+        if batch and (len(batch) >= rows or (len(batch) + 1) * len(drafts[index]) > most):
+            yield batch
+            batch = []
+        batch.append(index)
+    if batch:
+        yield batch
+
+
 class UncachedRows:
     """Every row from its first token, alone."""
 
-    def __init__(self, forward: Forward, prefix: Sequence[int]) -> None:
-        self._forward, self._prefix = forward, list(prefix)
+    def __init__(self, run: Run, prefix: Sequence[int]) -> None:
+        self._run, self._prefix = run, list(prefix)
         self._texts: dict[int, list[int]] = {}
 
     def extend(self, new: NewTokens) -> list[torch.Tensor]:
-        import torch
-
-        found = []
+        parts = []
         for row, tokens in new:
             text = self._texts.setdefault(row, list(self._prefix))
             text += tokens
-            logits = self._forward(torch.tensor([text]), None, keep=len(tokens))
-            found.append(torch.log_softmax(logits[0].float(), dim=-1).cpu())
-        return found
+            parts.append(Part(list(text), None, len(tokens)))
+        return self._run(parts)
+
+    def score(self, drafts: Sequence[Sequence[int]]) -> list[float]:
+        scores = []
+        for draft in drafts:
+            self.close()
+            scores.append(_summed(self.extend([(0, draft[:-1])])[0], draft))
+        return scores
 
     def close(self) -> None:
         self._texts = {}
+
+
+def _summed(logprobs: torch.Tensor, draft: Sequence[int]) -> float:
+    """Return the sum of log p of a draft's tokens but the first, (tokens, V) after all but the last."""
+    return float(logprobs[range(len(draft) - 1), list(draft[1:])].sum())
