@@ -6,18 +6,18 @@ import subprocess
 import sys
 import time
 
-import pytest
-
 from benchmarks.cpu_clock import CpuClock
 from runners.runner import Limits, Target
 
 BURN = "import time\nwhile time.process_time() < 0.4: pass\n"
 FORKS_AND_KILLS = """
 import os, signal, time
+reader, writer = os.pipe()
 pid = os.fork()
-if pid == 0:
-    while True: pass
-time.sleep(0.5)
+while pid == 0:
+    if time.process_time() > 0.3 and writer:
+        writer = os.write(writer, b"enough") and None
+os.read(reader, 6)
 os.kill(pid, signal.SIGKILL)
 os.waitpid(pid, 0)
 print("reaped", flush=True)
@@ -52,7 +52,7 @@ def test_a_grandchild_that_was_killed_is_counted():
             assert process.stdout.readline() == b"reaped\n"
             used = clock() - start
             process.kill()
-        assert used > 0.1
+        assert used >= 0.25
         assert used <= clock() - start < used + 0.2
 
 
@@ -65,5 +65,5 @@ def test_bodies_that_hang_in_a_warm_sandbox_cost_what_they_compute(repo, runner)
             (execution,) = session.execute([b"def spin(number):\n    while True:\n        pass\n"])
             used = clock() - before
         assert not execution.passed
-        assert 0.1 < used < 3
-        assert clock() - before == pytest.approx(used, abs=0.3)
+        assert 0.01 < used < 3
+        assert clock() - before >= used
