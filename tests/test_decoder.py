@@ -154,6 +154,15 @@ def test_drafts_and_caches_change_no_token(tiny, gamma):
     assert fast.decoder.answer
 
 
+def test_a_guided_token_costs_one_pass(tiny):
+    bench = Bench(tiny, Setting(3.0, candidates=0), drafts=False)
+    bench.decoder.limit = 40
+    before = tiny.usage.passes
+    bench.run()
+    assert bench.told("signal")
+    assert tiny.usage.passes - before == len(bench.decoder.answer)
+
+
 @pytest.mark.parametrize("gamma", [0.0, 1.0, 3.0])
 def test_drafts_save_passes_where_the_model_copies(gamma):
     counts = []

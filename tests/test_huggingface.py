@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import transformers
@@ -34,6 +35,7 @@ FAMILIES = {
         vocab_size=size, hidden_size=32, num_hidden_layers=2, state_size=8
     ),
 }
+FUSED = ("llama", "qwen2")  # those that have a forward pass of our own
 PROMPT = "def area(width, height):\n    return width + height\n"
 
 
@@ -164,6 +166,20 @@ def test_a_draft_is_checked_in_one_pass(model, warm):
     assert close(branch.logprobs(), found[-1])
 
 
+def test_drafts_of_several_branches_are_checked_together(model):
+    ids = model.encode(PROMPT)
+    branches = [model.branch(ids[:25]), model.branch(ids[5:20]), model.branch(ids[:9])]
+    branches[1].logprobs()
+    before = model.usage.passes
+    found = model.along(branches, [ids[25:33], ids[20:22], ()])
+    assert [len(rows) for rows in found] == [9, 3, 1]
+    assert model.usage.passes - before == (1 if model.name in FUSED else 3)
+    assert close(found[0], uncached(model, ids[:33])[24:])
+    assert close(found[1], uncached(model, ids[5:22])[14:])
+    assert close(found[2], uncached(model, ids[:9])[-1:])
+    assert close(np.stack(model.advance(branches)), np.stack([rows[-1] for rows in found]))
+
+
 def test_scoring_leaves_the_branch_as_it_was(model):
     ids = model.encode(PROMPT)
     branch = model.branch(ids[:25])
@@ -179,6 +195,16 @@ def test_drafts_scored_together_have_the_scores_they_have_alone(model):
     drafts = [model.encode(text) for text in ("x", "return 1\n", "", "a much longer line than the others\n", "yy")]
     alone = [float(model.score(branch, draft).sum()) for draft in drafts]
     assert close(model.score_many(branch, drafts), alone)
+
+
+def test_what_drafts_have_in_common_is_computed_once(llama):
+    branch = llama.branch(llama.encode(PROMPT))
+    branch.logprobs()
+    before = llama.usage.positions
+    llama.score_many(
+        branch, [llama.encode(text) for text in ("    return one\n", "    return two\n", "    return one\n")]
+    )
+    assert llama.usage.positions - before == len("    return one") + len("two")
 
 
 def test_rows_are_packed_where_the_network_allows_it(model):

@@ -29,7 +29,7 @@ from bot.decoding.prompt import Prompt, Style
 from bot.decoding.trials import Meter, Trials
 from bot.functions import FunctionText, at_statement_boundary, complete
 from bot.logical_lines import logical_lines
-from bot.models.language_model import Branch, DraftBranch, LanguageModel, text_after
+from bot.models.language_model import Branch, DraftBranch, JointModel, LanguageModel, text_after
 from bot.records import Budget, Emit, Origin, Setting
 from runners.runner import Execution
 
@@ -136,6 +136,7 @@ class Decoder:
         self.line_start = 0  # where in the answer the line written last begins
         self.ended = False
         self.signal = ""
+        self.guided_head: list[int] = []  # the prompt with the signal
         self.plain = model.branch(self.head)
         self.guided: Branch | None = None
         self.continuations: list[Continuation] = []
@@ -231,21 +232,26 @@ class Decoder:
         if not guided:
             return self._along(self.plain, self.head, draft), None
         assert self.guided is not None
-        conditioned = self._along(self.guided, self._signal_head(), draft)
         if gamma == 1:
-            return conditioned, None
-        plain = self._along(self.plain, self.head, draft)
+            return self._along(self.guided, self.guided_head, draft), None
+        plain, conditioned = self._both(self.guided, draft)
         alpha = ALPHA if self.setting.alpha is None else self.setting.alpha
         return guide(plain, conditioned, gamma, alpha=alpha), plain
+
+    def _both(self, guided: Branch, draft: Sequence[int]) -> tuple[Array, Array]:
+        """Return what the plain and the guided branch say along the draft, from one pass where the model can."""
+        if not isinstance(self.model, JointModel):
+            return self._along(self.plain, self.head, draft), self._along(guided, self.guided_head, draft)
+        self.plain.rebase(self.head, self.answer)
+        guided.rebase(self.guided_head, self.answer)
+        plain, conditioned = self.model.along([self.plain, guided], [draft, draft])
+        return plain, conditioned
 
     def _along(self, branch: Branch, head: Sequence[int], draft: Sequence[int]) -> Array:
         branch.rebase(head, self.answer)
         if draft and isinstance(branch, DraftBranch):
             return branch.along(draft)
         return branch.logprobs()[None]
-
-    def _signal_head(self) -> list[int]:
-        return self.model.encode(self.prompt.with_signal(self.signal))
 
     # --------------------------------------------------------------------------------------------------- drafts
 
@@ -314,10 +320,11 @@ class Decoder:
         """Write the signal and bring the guided branch up to it."""
         text = signal_text(observations, self.prompt.style, self.model, self.signal_room) if observations else ""
         self.signal = text
+        self.guided_head = self.model.encode(self.prompt.with_signal(text)) if text else []
         if text and self.guided is None:
-            self.guided = self.model.branch(self._signal_head())
+            self.guided = self.model.branch(self.guided_head)
         if text and self.guided is not None:
-            self.guided.rebase(self._signal_head(), self.answer)
+            self.guided.rebase(self.guided_head, self.answer)
 
     def _sampled(self, written: str) -> list[Continuation]:
         """Return `candidates` continuations: those carried over, then new ones, a third of them from p_dyn."""
@@ -327,7 +334,7 @@ class Decoder:
         self.plain.rebase(self.head, self.answer)
         rows = self._sample(self.plain, missing - informed, written, 0)
         if informed and self.guided is not None:
-            self.guided.rebase(self._signal_head(), self.answer)
+            self.guided.rebase(self.guided_head, self.answer)
             rows += self._sample(self.guided, informed, written, 1)
         fresh = [self._continuation(ids, written) for ids in rows]
         texts: dict[str, Continuation] = {}

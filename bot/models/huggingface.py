@@ -215,7 +215,7 @@ class HuggingFaceModel:
         return [rows[-1] for rows in self.along(branches, [()] * len(branches))]
 
     def along(self, branches: Sequence[Branch], drafts: Sequence[Sequence[int]]) -> list[Array]:
-        """Extend several branches, each by its draft, in as few passes as possible; see `DraftBranch.along`."""
+        """See `JointModel.along`."""
         return self._family.along([_ours(branch) for branch in branches], drafts)
 
     def sample(

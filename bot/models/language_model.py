@@ -56,6 +56,15 @@ class DraftBranch(Protocol):
         ...
 
 
+@runtime_checkable
+class JointModel(Protocol):
+    """A model that can check drafts of several branches in one pass; a model need not offer it."""
+
+    def along(self, branches: Sequence[Branch], drafts: Sequence[Sequence[int]]) -> list[Array]:
+        """Extend each branch by its draft, as `DraftBranch.along` does, all computed together."""
+        ...
+
+
 class LanguageModel(Protocol):
     """A causal language model."""
 

@@ -96,7 +96,7 @@ class Half:
 
         with _engine():
             self._packed = torch.ops.quantized.linear_prepack_fp16(weight, bias)
-        self._multiply = torch.ops.quantized.linear_dynamic_fp16
+        self._multiply = torch.ops.quantized.linear_dynamic_fp16.default
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         found: torch.Tensor = self._multiply(x, self._packed)
@@ -121,7 +121,7 @@ class Int8:
                 )  # torch means to give up quantised tensors: then the except below speaks
                 rounded = torch.quantize_per_channel(weight, scales, zeros, 0, torch.qint8)
                 self._packed = torch.ops.quantized.linear_prepack(rounded, None)
-            self._multiply = torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32
+            self._multiply = torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32.default
         except (RuntimeError, AttributeError) as problem:
             raise ModelError(
                 f"This processor or this torch has no int8 products: {str(problem).splitlines()[0][:200]}",
