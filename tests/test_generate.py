@@ -236,6 +236,23 @@ def test_edits_are_ranked_by_what_the_model_would_write():
     assert best.edit.body == FIXED
 
 
+def test_edits_of_all_lines_are_scored_behind_one_branch_that_keeps_the_prompt():
+    class Counting(ScriptedModel):
+        branches = 0
+
+        def branch(self, ids):
+            self.branches += 1
+            return super().branch(ids)
+
+    counts = []
+    for lines in (1, 4):
+        model = Counting(FIXED)
+        pool = EditPool(FUNCTION, fitting_prompt(TASK, model), model)
+        pool.score([edit for edit in pool.edits if edit.line in sorted({edit.line for edit in pool.edits})[:lines]])
+        counts.append(model.branches)
+    assert counts[0] == counts[1]
+
+
 def test_edits_near_a_half_written_body_are_those_of_its_next_lines():
     written = "".join(BODY.splitlines(keepends=True)[:3])
     near = EditPool(FUNCTION, None, None).near(written, 2)

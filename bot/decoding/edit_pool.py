@@ -16,7 +16,7 @@ from bot.decoding.prompt import Prompt
 from bot.edits import LIMIT, Edit, single_edits
 from bot.functions import FunctionText
 from bot.logical_lines import logical_lines
-from bot.models.language_model import LanguageModel
+from bot.models.language_model import Branch, LanguageModel
 
 MAX_NAMES = 60
 CHUNK = 400  # edits that the model ranks at a time, so that running them can start
@@ -45,6 +45,7 @@ class EditPool:
     _edits: list[Edit] | None = None
     _scores: dict[str, float] = field(default_factory=dict)
     _copying: list[float] = field(default_factory=list)
+    _trunk: Branch | None = None
 
     @property
     def edits(self) -> list[Edit]:
@@ -82,7 +83,7 @@ class EditPool:
         for edit in edits:
             if edit.body not in self._scores:
                 by_line.setdefault(edit.line, []).append(edit)
-        for line in sorted(by_line):
+        for line in sorted(by_line, reverse=True):  # each follows a beginning of what the last followed
             for edit, score in zip(by_line[line], self._score(line, by_line[line]), strict=True):
                 self._scores[edit.body] = score
         return sorted((Scored(edit, self._scores[edit.body]) for edit in edits), key=lambda item: -item.score)
@@ -97,8 +98,7 @@ class EditPool:
         faulty = logical_lines(self.function.body[len(before) :])
         texts = [_until_changed(logical_lines(edit.body[len(before) :]), faulty, self.prompt.end) for edit in edits]
         drafts = [self.model.encode(text) for text in texts]
-        branch = self.model.branch([*self.model.encode(self.prompt.plain), *self.model.encode(before)])
-        scores = self.model.score_many(branch, drafts)
+        scores = self.model.score_many(self._behind(self.model, self.prompt, before), drafts)
         copying = self._copied(self.model, self.prompt)
         copied = [
             copying[_replaced(whole, edit.body[len(before) + len(text) :], line, text)] - copying[line - 1]
@@ -106,6 +106,14 @@ class EditPool:
         ]
         gains = [score - usual for score, usual in zip(scores, copied, strict=True)]
         return [prior + self.trust * gain for prior, gain in zip(priors, gains, strict=True)]
+
+    def _behind(self, model: LanguageModel, prompt: Prompt, before: str) -> Branch:
+        """Return the branch behind which edits are scored; it is kept, so that the prompt is computed once."""
+        head, answer = model.encode(prompt.plain), model.encode(before)
+        if self._trunk is None:
+            self._trunk = model.branch([*head, *answer])
+        self._trunk.rebase(head, answer)
+        return self._trunk
 
     def _copied(self, model: LanguageModel, prompt: Prompt) -> list[float]:
         """Return log p of the first n lines of the faulty body for each n, from one pass over it."""
