@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from bot.models.engine import Part
@@ -15,20 +16,19 @@ class Rotation:
 
     def __init__(self, size: int, theta: float) -> None:
         self._size, self._theta = size, theta
-        self._cosines: torch.Tensor | None = None
-        self._sines: torch.Tensor | None = None
+        self._table: torch.Tensor | None = None  # (positions, 2, 1, size)
 
-    def at(self, places: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def at(self, places: Sequence[int]) -> Sequence[torch.Tensor]:
         """Return cosines and signed sines at these positions, each (T, 1, size)."""
         import torch
 
-        end = int(places.max()) + 1
-        if self._cosines is None or self._sines is None or len(self._cosines) < end:
+        end = max(places) + 1
+        if self._table is None or len(self._table) < end:
             frequencies = self._theta ** (-torch.arange(0, self._size, 2).float() / self._size)
             angles = (torch.arange(2 * end).float()[:, None] * frequencies)[:, None]
-            self._cosines = angles.cos().repeat(1, 1, 2)
-            self._sines = torch.cat([-angles.sin(), angles.sin()], dim=-1)
-        return self._cosines[places], self._sines[places]
+            signed = torch.cat([-angles.sin(), angles.sin()], dim=-1)
+            self._table = torch.stack([angles.cos().repeat(1, 1, 2), signed], dim=1)
+        return self._table[torch.tensor(places)].unbind(1)
 
 
 def rotate(heads: torch.Tensor, cosines: torch.Tensor, sines: torch.Tensor) -> None:
@@ -63,10 +63,10 @@ def attend(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, mask: 
     count, heads, size = query.shape
     groups = len(keys)
     share = heads // groups
-    asked = query.view(count, groups, share, size).permute(1, 2, 0, 3).reshape(groups, share * count, size)
     if mask is None:
-        scores = torch.bmm(asked, keys.transpose(1, 2)).mul_(size**-0.5)
+        scores = torch.bmm(query.view(groups, share, size), keys.transpose(1, 2)).mul_(size**-0.5)
         return torch.bmm(scores.softmax(-1), values).view(1, heads * size)
+    asked = query.view(count, groups, share, size).permute(1, 2, 0, 3).reshape(groups, share * count, size)
     if share > 1:
         mask = mask.repeat(share, 1)
     found = functional.scaled_dot_product_attention(asked[None], keys[None], values[None], mask)

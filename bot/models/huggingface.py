@@ -243,7 +243,7 @@ class HuggingFaceModel:
                 torch.from_numpy(np.asarray(branch.logprobs())),
                 count,
                 max(0, min(limit, self.context - len(prefix))),
-                lambda logprobs: draw(logprobs, temperature, top_p, generator),
+                lambda logprobs, owners: draw(logprobs, owners, temperature, top_p, generator),
                 ended,
             )
         self.usage.tokens += sum(map(len, found))

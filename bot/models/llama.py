@@ -61,6 +61,8 @@ class _Span:
     kept: slice
     cache: KeysAndValues
     length: int  # of the cache, with the part
+    new: Sequence[torch.Tensor]  # where each layer puts the part's keys and values: (2, groups, T, size)
+    held: Sequence[torch.Tensor]  # keys, then values, of each layer, with the part's: (groups, length, size)
     mask: torch.Tensor | None
     last_mask: torch.Tensor | None  # of the rows that are kept
 
@@ -160,17 +162,20 @@ class LlamaEngine:
             mask = mask_of(part, length)
             last_mask = None if (part.keep == 1 and part.seen is None) or mask is None else mask[-part.keep :]
             cache.reserve(length)
-            spans.append(_Span(slice(start, end), slice(end - part.keep, end), cache, length, mask, last_mask))
+            new = cache.room[..., cache.length : length, :].unbind()
+            held = cache.room[..., :length, :].flatten(0, 1).unbind()
+            rows, kept = slice(start, end), slice(end - part.keep, end)
+            spans.append(_Span(rows, kept, cache, length, new, held, mask, last_mask))
             start = end
         return spans
 
     def _through(self, ids: torch.Tensor, places: Sequence[int], spans: Sequence[_Span]) -> torch.Tensor:
         """Return what the last norm says of the tokens that are kept, (kept, width)."""
-        import torch
-        from torch.nn.functional import rms_norm, silu
+        from torch import rms_norm
+        from torch.nn.functional import silu
 
         width, epsilon = self._width, self._shape.epsilon
-        turn = self._rotation.at(torch.tensor(places))
+        turn = self._rotation.at(places)
         x = self._table[ids].float()
         for number, layer in enumerate(self._layers):
             query = self._query(layer.qkv(rms_norm(x, width, layer.before, epsilon)), turn, number, spans)
@@ -182,7 +187,7 @@ class LlamaEngine:
         return rms_norm(x, width, self._norm, epsilon)
 
     def _query(
-        self, qkv: torch.Tensor, turn: tuple[torch.Tensor, torch.Tensor], number: int, spans: Sequence[_Span]
+        self, qkv: torch.Tensor, turn: Sequence[torch.Tensor], number: int, spans: Sequence[_Span]
     ) -> torch.Tensor:
         """Turn queries and keys, put keys and values into the caches, return the queries: (T, heads, size)."""
         heads, groups, size = self._shape.heads, self._shape.groups, self._shape.size
@@ -190,7 +195,7 @@ class LlamaEngine:
         rotate(every[:, : heads + groups], *turn)
         new = every[:, heads:].view(len(qkv), 2, groups, size).permute(1, 2, 0, 3)
         for span in spans:
-            span.cache.room[number, :, :, span.cache.length : span.length] = new[:, :, span.rows]
+            span.new[number].copy_(new[:, :, span.rows])
         return every[:, :heads]
 
 
@@ -222,7 +227,7 @@ def _attention(query: torch.Tensor, number: int, spans: Sequence[_Span], last: b
 
     found = []
     for span in spans:
-        keys, values = span.cache.room[number, :, :, : span.length]
+        keys, values = span.held[2 * number : 2 * number + 2]
         rows, mask = (span.kept, span.last_mask) if last else (span.rows, span.mask)
         found.append(attend(query[rows], keys, values, mask))
     return found[0] if len(found) == 1 else torch.cat(found)

@@ -45,7 +45,7 @@ class PackedRows:
     def extend(self, new: NewTokens) -> list[torch.Tensor]:
         ids, routes = self._grow(new)
         found = self._distributions(ids)
-        return [found[route] for route in routes]
+        return [_along(found, route) for route in routes]
 
     def score(self, drafts: Sequence[Sequence[int]]) -> list[float]:
         scores = [0.0] * len(drafts)
@@ -110,6 +110,12 @@ class PackedRows:
             room: npt.NDArray[np.bool_] = np.zeros((2 * nodes, 2 * nodes), dtype=np.bool_)
             room[:held, :held] = self._paths[:held, :held]
             self._paths = room
+
+
+def _along(found: torch.Tensor, route: list[int]) -> torch.Tensor:
+    """Return the rows of `found` on a route, without a copy where they stand together."""
+    together = route[-1] - route[0] == len(route) - 1 if route else False
+    return found[route[0] : route[-1] + 1] if together else found[route]
 
 
 def _alike(drafts: Sequence[Sequence[int]], most: int) -> Iterator[list[int]]:
