@@ -13,16 +13,15 @@ from __future__ import annotations
 
 import argparse
 import copy
+import itertools
 import json
 import os
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
-
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import numpy as np
 import torch
@@ -350,6 +349,16 @@ def ways_of(make: Callable[[], Any], tokenizer: Any, given: Material) -> dict[st
     return {"stock": Stock(make(), given), **{kind: ours(kind) for kind in ("rows", "fused", "int8")}}
 
 
+def faulty(functions: Path, dice: random.Random) -> Iterator[tuple[Task, str]]:
+    """Yield tasks made of a file's functions by injecting faults, in random order, each with the true body."""
+    lines = functions.read_text(encoding="utf-8").splitlines()
+    for record in map(json.loads, dice.sample(lines, len(lines))):
+        text, header = record["text"], record["header_lines"]
+        fault = inject(text, dice)
+        if fault is not None:
+            yield Task(fault.text, header), "".join(text.splitlines(keepends=True)[header:])
+
+
 def quality(functions: Path, count: int) -> str:
     """Return what int8 changes, on faulty functions of a file: log p of the true tokens, and greedy bodies."""
     make, tokenizer = networks(None)
@@ -359,18 +368,12 @@ def quality(functions: Path, count: int) -> str:
         for network in [make()]
     )
     dice = random.Random(0)
-    lines = functions.read_text(encoding="utf-8").splitlines()
-    same = cases = 0
+    same = 0
     apart: list[float] = []
     sums: list[float] = []
-    for record in map(json.loads, dice.sample(lines, len(lines))):
-        fault = inject(record["text"], dice)
-        if fault is None or cases == count:
-            continue
-        cases += 1
-        prompt = tagged_prompt(Task(fault.text, record["header_lines"])).plain
-        body = "".join(record["text"].splitlines(keepends=True)[record["header_lines"] :])
-        head, answer = exact.encode(prompt), exact.encode(body + "<end>")
+    cases = list(itertools.islice(faulty(functions, dice), count))
+    for task, body in cases:
+        head, answer = exact.encode(tagged_prompt(task).plain), exact.encode(body + "<end>")
         scores = [model.score(model.branch(head), answer) for model in (exact, rounded)]
         apart += np.abs(scores[0] - scores[1]).tolist()
         sums.append(float(abs(scores[0].sum() - scores[1].sum())))
@@ -378,9 +381,9 @@ def quality(functions: Path, count: int) -> str:
         texts = [model.sample(model.branch(head), 1, **options)[0] for model in (exact, rounded)]  # type: ignore[arg-type]
         same += texts[0] == texts[1]
     return (
-        f"{cases} prompts. |log p (float32) - log p (int8)| of a true token: mean {np.mean(apart):.4f}, "
+        f"{len(cases)} prompts. |log p (float32) - log p (int8)| of a true token: mean {np.mean(apart):.4f}, "
         f"median {np.median(apart):.5f}, 99 % below {np.quantile(apart, 0.99):.3f} nats; of a whole body: "
-        f"mean {np.mean(sums):.3f}. Equal greedy bodies: {same} of {cases}."
+        f"mean {np.mean(sums):.3f}. Equal greedy bodies: {same} of {len(cases)}."
     )
 
 
