@@ -1,7 +1,12 @@
-"""`repo`: a git repository made from a dict of files. `runner`: a local runner on it, closed after the last test."""
+"""What many tests share.
+
+`repo`: a git repository made from a dict of files. `runner`: a local runner on it, closed after the last test.
+`counterparts`: where .ci/counterparts put GitHub's own programs and data.
+"""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -15,6 +20,7 @@ from runners.runner import Limits, Runner
 Files = Mapping[str, str | bytes]
 MakeRepo = Callable[[Files], Path]
 MakeRunner = Callable[..., Runner]
+COUNTERPARTS = Path(__file__).resolve().parents[1] / ".cache" / "counterparts"
 
 GIT = ("-c", "user.name=Tests", "-c", "user.email=tests@example.org", "-c", "commit.gpgsign=false")
 
@@ -51,3 +57,14 @@ def runner() -> Iterator[MakeRunner]:
     yield make
     for one in opened:
         one.close()
+
+
+@pytest.fixture(scope="session")
+def counterparts() -> Path:
+    """Return the folder with bin/node, node_modules and lint.cjs. Skips without it; in CI that fails."""
+    if not list(COUNTERPARTS.glob(".installed-*")):
+        said = "needs what .ci/counterparts installs"
+        if os.environ.get("CI"):
+            pytest.fail(f"{said}; it has not run")
+        pytest.skip(said)
+    return COUNTERPARTS
