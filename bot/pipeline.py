@@ -22,9 +22,10 @@ from bot.context import build_task
 from bot.decoding.edit_pool import names_in_scope
 from bot.discover import discover
 from bot.errors import RepositoryError
-from bot.functions import BodyError, FunctionText, find_function, functions_in
+from bot.functions import BodyError, FunctionText, find_function
 from bot.generate import Arm, generate, portfolio
 from bot.localise import group, is_test_path, localise
+from bot.patches import make_patch, moved_onto
 from bot.ranking import ranked, score
 from bot.records import (
     Budget,
@@ -38,7 +39,7 @@ from bot.records import (
     TestFailure,
     Verdict,
 )
-from bot.verify import make_patch, verify
+from bot.verify import verify
 from runners import open_runner
 from runners.runner import FunctionKey, Limits, Runner, SandboxLost, SuiteRequest, Target, TestRun
 
@@ -370,27 +371,10 @@ def combined(repairs: Iterable[Repair]) -> dict[str, bytes]:
     """Return the files that the published patches change, path -> new bytes; patches of one file are put together."""
     files: dict[str, bytes] = {}
     for item in repairs:
-        if not item.published or item.patch is None or item.candidate is None:
-            continue
-        patch = item.patch
-        current = files.get(patch.path)
-        if current is None:
-            files[patch.path] = patch.after
-            continue
-        key = item.candidate.suspect.key
-        function = _moved(current, key.qualname, patch.before, key.first_line)
-        if function is not None:
-            files[patch.path] = make_patch(patch.path, current, function, item.candidate.body).after
+        if item.published and item.patch is not None:
+            patch = moved_onto(files, item.patch)
+            files.update(patch.files if patch is not None else {})
     return files
-
-
-def _moved(current: bytes, qualname: str, before: bytes, first_line: int) -> FunctionText | None:
-    """Return the function in an already patched file, where earlier patches may have moved it."""
-    original = find_function(before, qualname, first_line)
-    matching = [f for f in functions_in(current) if f.qualname == qualname]
-    if original is None or not matching:
-        return None
-    return min(matching, key=lambda f: (f.header != original.header, abs(f.first_line - first_line)))
 
 
 def _still_failing(discovery: Discovery, repairs: Sequence[Repair], runner: Runner) -> tuple[str, ...]:

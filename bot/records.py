@@ -120,13 +120,37 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """One function body replaced in one file."""
+    """Function bodies replaced: nearly always one, that of `qualname` in the file `path`.
+
+    further: bodies replaced after it, each on the files as those before leave them.
+    """
 
     path: str
     qualname: str
     before: bytes
-    after: bytes
-    diff: str  # unified, a/ b/ prefixes
+    after: bytes  # the file with this one body replaced
+    diff: str  # unified, a/ b/ prefixes; of the whole change
+    further: tuple[Patch, ...] = ()
+
+    @property
+    def steps(self) -> tuple[Patch, ...]:
+        """The bodies one by one; only the first one's `diff` may tell of more than its own."""
+        return (dataclasses.replace(self, further=()), *self.further) if self.further else (self,)
+
+    @property
+    def files(self) -> dict[str, bytes]:
+        """The files that change, as the whole patch leaves them."""
+        return {step.path: step.after for step in self.steps}
+
+    @property
+    def originals(self) -> dict[str, bytes]:
+        """The same files, as they were."""
+        return {step.path: step.before for step in reversed(self.steps)}
+
+    @property
+    def title(self) -> str:
+        """What is replaced, for people: "area in shop.py" or "area in shop.py and Cart.total in cart.py"."""
+        return " and ".join(f"{step.qualname} in {step.path}" for step in self.steps)
 
 
 @dataclass(frozen=True, slots=True)

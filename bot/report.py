@@ -6,6 +6,7 @@ control characters are made visible, and it is shown only where Markdown and HTM
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import json
 import math
@@ -65,7 +66,9 @@ def printable(text: str) -> str:
 
 def changes(repairs: Iterable[Repair], files: Mapping[str, bytes]) -> tuple[Patch, ...]:
     """Return one patch for each file of `files`, which holds the published patches of that file put together."""
-    published = [repair.patch for repair in repairs if repair.published and repair.patch is not None]
+    published = [
+        step for repair in repairs if repair.published and repair.patch is not None for step in _steps(repair.patch)
+    ]
     merged = []
     for path, after in sorted(files.items()):
         own = [patch for patch in published if patch.path == path]
@@ -73,6 +76,11 @@ def changes(repairs: Iterable[Repair], files: Mapping[str, bytes]) -> tuple[Patc
         names = ", ".join(dict.fromkeys(patch.qualname for patch in own))
         merged.append(Patch(path, names, before, after, diff(path, before, after).decode("utf-8", "replace")))
     return tuple(merged)
+
+
+def _steps(patch: Patch) -> list[Patch]:
+    """Return one patch for each body, each from the file as it was before the first."""
+    return [dataclasses.replace(step, before=patch.originals[step.path]) for step in patch.steps]
 
 
 def patch_file(patches: Iterable[Patch]) -> bytes:
@@ -181,10 +189,16 @@ def _repair(repair: Repair) -> dict[str, Any]:
         "failures": [failure.node_id for failure in repair.failures],
         "suspects": to_json(repair.suspects),
         "candidate": candidate,
-        "patch": None if repair.patch is None else _without(repair.patch, "before", "after"),
+        "patch": None if repair.patch is None else _patch(repair.patch),
         "verdict": to_json(repair.verdict),
         "spent": to_json(repair.spent),
     }
+
+
+def _patch(patch: Patch) -> dict[str, Any]:
+    """Return the patch without the files' contents; "functions" names every body that it replaces."""
+    functions = [{"path": step.path, "qualname": step.qualname} for step in patch.steps]
+    return {**_without(patch, "before", "after", "further"), "functions": functions}
 
 
 def _without(record: Any, *names: str) -> dict[str, Any]:

@@ -271,7 +271,7 @@ class Terminal:
         """Print what became of one group of failing tests, then the tests, whole, so that they can be copied."""
         if repair.patch is not None and repair.verdict is not None:
             head = self._verdict(repair.verdict)
-            head.append(f"  {self._clean(repair.patch.qualname)} in {self._clean(repair.patch.path)}", "bold")
+            head.append(f"  {self._clean(repair.patch.title)}", "bold")
             if not repair.published:
                 head.append("  (not in the patch)", "yellow")
         else:

@@ -8,20 +8,19 @@ with a body that only raises. In one interpreter this detects what is not tailor
 from __future__ import annotations
 
 import ast
-import difflib
-import io
 import re
-import tokenize
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 
 from bot.context import source_of_test
-from bot.functions import FunctionText, functions_in, splice
+from bot.functions import FunctionText
 from bot.overfitting import smells
+from bot.patches import body_change, with_body
 from bot.records import Discovery, Patch, TestFailure, Verdict, VerdictWord
 from runners.runner import FRONTIER, Runner, SuiteRequest, SuiteRun, TestRun
 
 NAMED = 3  # ids named in one reason
+RAISING = "    raise RuntimeError('egcfg-fix looks whether this body is run')\n"
 
 
 def _words(text: str) -> frozenset[str]:
@@ -128,30 +127,6 @@ def _used(source: bytes) -> frozenset[str]:
     return frozenset(words)
 
 
-# ---------------------------------------------------------------------------------------------------------- patches
-
-
-def make_patch(path: str, source: bytes, function: FunctionText, body: str) -> Patch:
-    """Return the patch that puts `body` into `function`. Raises BodyError as `splice` does."""
-    after = splice(source, function, body)
-    return Patch(path, function.qualname, source, after, unified_diff(path, source, after))
-
-
-def unified_diff(path: str, before: bytes, after: bytes) -> str:
-    """Return the change as `git diff` shows it, carriage returns and a missing newline at the end included."""
-    old, new = _diff_lines(before), _diff_lines(after)
-    lines = difflib.unified_diff(old, new, f"a/{path}", f"b/{path}")
-    return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
-
-
-def _diff_lines(content: bytes) -> list[str]:
-    try:
-        text = content.decode(tokenize.detect_encoding(io.BytesIO(content).readline)[0].removesuffix("-sig"))
-    except (SyntaxError, UnicodeDecodeError):
-        text = content.decode("utf-8", "replace")
-    return re.findall(r"[^\n]*\n|[^\n]+", text)
-
-
 # ---------------------------------------------------------------------------------------------------------- verdict
 
 
@@ -165,30 +140,33 @@ def verify(
     held_out: Sequence[str] = (),
     read: Callable[[str], bytes] | None = None,
 ) -> Verdict:
-    """Judge a patch by the whole suite, run cold.
+    """Judge a patch by the whole suite, run cold. Each of its bodies must pass the static gate and be run by the tests.
 
     failures: that the patch is for; each must pass now. held_out: ids among them that did not steer the search.
     red_check: also see the targets fail with a body that only raises. read: the repository's files, for the tests'
     sources, without which overfitting is judged by the failures' messages alone.
     """
     targets = [failure.node_id for failure in failures]
-    place = _changed(patch)
-    if place is None:
-        return Verdict("rejected", ("the patch changes something else than one function body",))
-    function, body = place
-    refusal = forbidden(function, patch.before, body)
-    if refusal:
-        return Verdict("rejected", (f"the body may not be run: {refusal}",))
+    bodies: list[tuple[FunctionText, str]] = []
+    for step in patch.steps:
+        change = body_change(step)
+        if change is None:
+            return Verdict("rejected", ("the patch changes something else than function bodies",))
+        refusal = forbidden(change[0], step.before, change[1])
+        if refusal:
+            return Verdict("rejected", (f"the body may not be run: {refusal}",))
+        bodies.append(change)
     level = f"J4 in {runner.kind}" if runner.isolated else f"J4, {runner.kind}"
     ids = _expected(targets, discovery)
-    suite = runner.run_suite(SuiteRequest(node_ids=ids, files={patch.path: patch.after}, canaries=True))
+    suite = runner.run_suite(SuiteRequest(node_ids=ids, files=patch.files, canaries=True))
     reasons, verdict = _judge(suite, targets, discovery, runner, patch, level)
     if reasons:
         return Verdict("rejected", tuple(reasons), *verdict)
-    doubt = _second_look(targets, patch, function, runner, red_check=red_check)
+    doubt = _second_look(targets, patch, runner, red_check=red_check)
     if doubt:
         return Verdict("rejected", (doubt,), *verdict)
-    found = smells(function, body, _tests_of(failures, read))
+    tests = _tests_of(failures, read)
+    found = [smell for function, body in bodies for smell in smells(function, body, tests)]
     word, why = _word(found, [i for i in held_out if i in targets], targets, isolated=runner.isolated)
     flaky = [failure.node_id for failure in discovery.failures if failure.kind == "flaky"]
     notes = [f"not judged by {_enumeration(flaky)}, which fail only sometimes"] if flaky else []
@@ -232,27 +210,27 @@ def _really_broken(broken: list[str], runner: Runner, patch: Patch) -> list[str]
     """Return those that the patch breaks every time: they pass again without it and fail again with it."""
     ids = tuple(broken)
     without = runner.run_suite(SuiteRequest(node_ids=ids)).by_id()
-    with_it = runner.run_suite(SuiteRequest(node_ids=ids, files={patch.path: patch.after})).by_id()
+    with_it = runner.run_suite(SuiteRequest(node_ids=ids, files=patch.files)).by_id()
     return [i for i in broken if _kept(without.get(i)) and not _kept(with_it.get(i))]
 
 
-def _second_look(
-    targets: Sequence[str], patch: Patch, function: FunctionText, runner: Runner, *, red_check: bool
-) -> str:
+def _second_look(targets: Sequence[str], patch: Patch, runner: Runner, *, red_check: bool) -> str:
     """Return why the green of the targets means nothing: they go red again, or are green whatever the body does."""
     ids = tuple(targets)
-    again = runner.run_suite(SuiteRequest(node_ids=ids, files={patch.path: patch.after}, canaries=True))
+    again = runner.run_suite(SuiteRequest(node_ids=ids, files=patch.files, canaries=True))
     unstable = [i for i in ids if not _passed(again.by_id().get(i))]
     if again.tampered:
         return f"the results were tampered with: {again.tampered}"
     if unstable:
         return f"{_enumeration(unstable)} passed once and failed the next time"
-    if not red_check:
-        return ""
-    raising = splice(patch.before, function, "    raise RuntimeError('egcfg-fix looks whether this body is run')\n")
-    red = runner.run_suite(SuiteRequest(node_ids=ids, files={patch.path: raising})).by_id()
-    green = [i for i in ids if _passed(red.get(i))]
-    return f"{_enumeration(green)} pass even if the body only raises: other code is being tested" if green else ""
+    for step in patch.steps if red_check else ():
+        files = with_body(patch, step, RAISING)
+        red = runner.run_suite(SuiteRequest(node_ids=ids, files=files)).by_id()
+        green = [i for i in ids if _passed(red.get(i))]
+        if len(green) > (0 if not patch.further else len(ids) - 1):  # of several bodies, not each test needs each
+            whose = f"that of {step.qualname}" if patch.further else "the body"
+            return f"{_enumeration(green)} pass even if {whose} only raises: other code is being tested"
+    return ""
 
 
 def _word(
@@ -277,22 +255,6 @@ def _passed(run: TestRun | None) -> bool:
 
 def _kept(run: TestRun | None) -> bool:
     return run is not None and (run.passed or run.outcome == "xpassed")
-
-
-def _changed(patch: Patch) -> tuple[FunctionText, str] | None:
-    """Return the function as it was and its new body, if nothing else differs."""
-    for old in functions_in(patch.before):
-        if old.qualname != patch.qualname:
-            continue
-        for new in functions_in(patch.after):
-            same = new.qualname == old.qualname and new.first_line == old.first_line and new.header == old.header
-            if same and _rest(patch.before, old) == _rest(patch.after, new):
-                return old, new.body
-    return None
-
-
-def _rest(content: bytes, function: FunctionText) -> tuple[bytes, bytes]:
-    return content[: function.start].rstrip(), content[function.end :].strip()
 
 
 def _tests_of(failures: Iterable[TestFailure], read: Callable[[str], bytes] | None) -> list[str]:

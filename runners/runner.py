@@ -175,6 +175,7 @@ class Target:
     path: str
     qualname: str
     first_line: int  # first decorator line, else the def line
+    base: Mapping[str, bytes] = field(default_factory=dict)  # files that stand changed in every variant: path -> bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ class WarmSession:
         self._start, self._workspace, self._limits, self._target = start, workspace, limits, target
         self._nodes = list(dict.fromkeys(node_ids))
         self._arguments = tuple(pytest_args)
-        self._original = workspace.read(target.path)
+        self._original = target.base.get(target.path) or workspace.read(target.path)
         self._overlay: Path | None = None
         self._sandbox: Sandbox | None = None
         try:
@@ -75,7 +75,9 @@ class WarmSession:
         return self._execute_cold(source, trace)
 
     def _execute_cold(self, source: bytes, trace: bool) -> Execution:
-        request = SuiteRequest(tuple(self._nodes), {self._target.path: source}, pytest_args=self._arguments)
+        request = SuiteRequest(
+            tuple(self._nodes), {**self._target.base, self._target.path: source}, pytest_args=self._arguments
+        )
         started = time.monotonic()
         suite = run_suite(self._start, self._workspace, self._limits, request)
         runs = suite.by_id()
@@ -134,6 +136,8 @@ class WarmSession:
         """Start the sandbox and its zygotes; return the levels that are ready."""
         if self._overlay is None:
             self._overlay = self._workspace.overlay()
+            for path, content in self._target.base.items():
+                replace_file(self._overlay, path, content)
         replace_file(self._overlay, self._target.path, self._original)
         self._sandbox = self._start(self._overlay)
         require_pytest(self._sandbox.hello)
@@ -163,9 +167,8 @@ class WarmSession:
 
     def _calibrate(self) -> None:
         """Find the fastest level that tells the truth about these tests."""
-        cold = run_suite(
-            self._start, self._workspace, self._limits, SuiteRequest(tuple(self._nodes), pytest_args=self._arguments)
-        )
+        request = SuiteRequest(tuple(self._nodes), self._target.base, pytest_args=self._arguments)
+        cold = run_suite(self._start, self._workspace, self._limits, request)
         truth = [_outcome(run) for run in cold.tests]
         ready = self._prepare(swap=True)
         reached: dict[str, bool] = {}

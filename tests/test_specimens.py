@@ -11,7 +11,8 @@ from bot.context import build_task
 from bot.discover import discover
 from bot.functions import find_function
 from bot.localise import group, localise
-from bot.verify import make_patch, verify
+from bot.patches import make_patch
+from bot.verify import verify
 from runners.runner import Limits
 
 SPECIMENS = Path(__file__).parent / "specimens"

@@ -7,8 +7,9 @@ import pytest
 
 from bot.discover import discover
 from bot.functions import BodyError, FunctionText, find_function, functions_in
+from bot.patches import make_patch, unified_diff
 from bot.records import Discovery
-from bot.verify import forbidden, make_patch, unified_diff, verify
+from bot.verify import forbidden, verify
 from runners.runner import FRONTIER, Limits
 
 SOURCE = b'''import math
