@@ -14,11 +14,32 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from runners.runner import FunctionKey, InterpreterMissing, Limits, SandboxLost, SuiteRequest, SuiteRun, TestRun
-from runners.wire import NODE_CHARS, Channel, Hello, Phases, collection_error, death, parse_function, text
+from runners.runner import (
+    ComparedCall,
+    FunctionKey,
+    InterpreterMissing,
+    Limits,
+    SandboxLost,
+    SuiteRequest,
+    SuiteRun,
+    TestRun,
+)
+from runners.wire import (
+    NODE_CHARS,
+    Channel,
+    Hello,
+    Phases,
+    collection_error,
+    comparing_frame,
+    death,
+    parse_compared,
+    parse_function,
+    text,
+)
 from runners.workspace import Workspace
 
 MAX_RESTARTS = 20
+MAX_COMPARED = 2000  # compared calls that are taken in
 
 
 class Sandbox(Protocol):
@@ -95,7 +116,8 @@ class SuiteRecord:
         self._expected: dict[str, None] = dict.fromkeys(self._wanted or ())
         self._tests: dict[str, TestRun] = {}
         self._broken: list[str] = []  # modules whose import ended the process
-        self._tampered = self._reason = self._output = self._python = self._pytest = ""
+        self._tampered = self._reason = self._output = self._python = self._pytest = self._uncompared = ""
+        self._compared: list[ComparedCall] = []
 
     def begin(self, sandbox: Sandbox, left: float) -> dict[str, Any]:
         """Return the request for the next process and get ready to read it."""
@@ -114,6 +136,7 @@ class SuiteRecord:
             "nodes": nodes,
             "args": [*self._request.pytest_args, *(f"--ignore={name}" for name in self._broken)],
             "coverage": self._request.coverage,
+            "compare": comparing_frame(self._request.comparing),
             "canaries": [f"{sandbox.root}/{self._canaries.path}"] if self._canaries else [],
             "suite_timeout": left,
             "test_timeout": self._limits.test_timeout_s,
@@ -159,6 +182,8 @@ class SuiteRecord:
             function, number = parse_function(frame), frame.get("i")
             if function is not None and isinstance(number, int):
                 self._functions[number] = function
+        elif kind in ("compared", "uncompared"):
+            self._take_compared(frame)
         elif kind == "collecting":
             self._collecting = node
         elif kind == "collect_error":
@@ -169,6 +194,16 @@ class SuiteRecord:
             self._reason = self._reason or f"pytest failed: {text(frame.get('m'), 500)}"
         elif kind == "done":
             self._status = frame["status"] if isinstance(frame.get("status"), int) else None
+
+    def _take_compared(self, frame: Mapping[str, Any]) -> None:
+        comparing = self._request.comparing
+        if comparing is None or len(self._compared) >= MAX_COMPARED:
+            return
+        call = parse_compared(frame, len(comparing.sources))
+        if call is not None:
+            self._compared.append(call)
+        else:
+            self._uncompared = text(frame.get("m"), 300) or "the sandbox told nonsense"
 
     def _take_collected(self, nodes: object) -> None:
         self._collected = True
@@ -279,6 +314,8 @@ class SuiteRecord:
             output=self._output,
             python=self._python,
             pytest=self._pytest,
+            compared=tuple(self._compared),
+            uncompared=self._uncompared,
         )
 
     def _without_result(self, node: str) -> TestRun:

@@ -660,7 +660,9 @@ class Coverage:
         return number
 
 
-def make_reporter(pytest, emit, places, wanted=None, canaries=(), coverage=None, on_test=None, output=0):
+def make_reporter(
+    pytest, emit, places, wanted=None, canaries=(), coverage=None, on_test=None, output=0, comparison=None
+):
     """Return the plugin object; `wanted` are the node ids to run (None: all)."""
 
     class Reporter:
@@ -726,6 +728,8 @@ def make_reporter(pytest, emit, places, wanted=None, canaries=(), coverage=None,
             self.captured = ""
             if on_test is not None:
                 on_test(nodeid)
+            if comparison is not None:
+                comparison.start(nodeid)
             if coverage is not None:
                 coverage.start()
 
@@ -982,6 +986,340 @@ def _yields(function):
 
 def _calls_frontier(function):
     return any(isinstance(node, ast.Name) and node.id == FRONTIER for node in ast.walk(function))
+
+
+# --- comparing: what variants of a function do with the arguments that the tests give it ----------------------------
+
+COMPARE_CHARS = 300  # of one text
+COMPARE_NODES = 4000  # parts of one value that are looked at
+CALL_SECONDS = 1.0  # for one variant, one call and what is near it
+CALLS_OF_TEST = 12
+LOOK = "__egcfg_look__"
+
+
+class Watched(Variants):
+    """Variants whose original calls `LOOK` first of all, while `looking`."""
+
+    looking = False
+
+    def transform(self, tree, first_line=None, trace=False, sentinel=False):
+        if not self.looking:
+            super().transform(tree, first_line, trace, sentinel)
+            return
+        try:
+            node = find_function(tree, self.qualname, self.first_line)[-1]
+        except LookupError:
+            return
+        place = 1 if _is_docstring(node.body[0]) and len(node.body) > 1 else 0
+        call = ast.Expr(ast.Call(ast.Name(LOOK, ast.Load()), [], []))
+        call.lineno, call.col_offset = node.body[place].lineno, 0
+        node.body.insert(place, call)
+        ast.fix_missing_locations(tree)
+
+
+class Comparison:
+    """At each call of a function, forks a child for each variant, which does the same call and tells what came of it.
+
+    A fork is a copy of everything the call can see, so that no variant sees what another one did. Arguments and results
+    leave the sandbox as text by exact type and as a digest; no object does.
+    """
+
+    def __init__(self, root, request, emit):
+        self.emit, self.calls, self.nearby = emit, request["calls"], request["nearby"]
+        self.left = request["seconds"]
+        self.sources = [base64.b64decode(text) for text in request["sources"]]
+        where = (request["path"], request["qualname"], request["first_line"])
+        self.variants = Watched(root, *where, self.sources[0])
+        self.variants.looking = True
+        self.variants.hook_import(self.sources[0], False, False)
+        self.node, self.of_test, self.seen, self.functions, self.busy = "", 0, set(), [], False
+        setattr(builtins, LOOK, self.look)
+
+    def start(self, node):
+        """A test begins."""
+        self.node, self.of_test = node, 0
+
+    def look(self):
+        """What the watched function calls first: compares the variants on this call, if there is still room."""
+        if self.busy or not self.node or self.calls <= 0 or self.left <= 0 or self.of_test >= CALLS_OF_TEST:
+            return
+        self.busy, begun = True, _monotonic()
+        try:
+            self._compare(_getframe(1))
+        except Exception as error:
+            self.emit({"k": "uncompared", "m": "%s: %s" % (type(error).__name__, _text_of(error)[:COMPARE_CHARS])})
+            self.calls = 0
+        finally:
+            self.busy = False
+            self.left -= _monotonic() - begun
+
+    def _compare(self, frame):
+        names, arguments = arguments_of(frame)
+        key = fingerprint([arguments[0], sorted(arguments[1].items())])
+        if key in self.seen:
+            return
+        function = self._function_of(frame.f_code)
+        self.seen.add(key)
+        self.calls -= 1
+        self.of_test += 1
+        texts = [_call_text(names, arguments)]
+        near = list(nearby(arguments)) if self.nearby else []
+        texts += [_call_text(names, one) for one in near]
+        answers = [self._ask(function, source, [arguments, *near]) for source in self.sources]
+        for place, said in enumerate(texts):
+            results = [answer[place] if place < len(answer) else ["lost", "", ""] for answer in answers]
+            self.emit({"k": "compared", "n": self.node, "a": said, "near": place > 0, "r": results})
+
+    def _function_of(self, code):
+        """Return the one function object that is running; raise LookupError when it cannot be told which."""
+        for attempt in range(2):
+            found = [function for function, _ in self.functions if function.__code__ is code]
+            if len(found) == 1:
+                return found[0]
+            if attempt == 0:
+                self.functions = self.variants.functions()
+        raise LookupError("%d functions share this code" % len(found))
+
+    def _ask(self, function, source, inputs):
+        """Return [kind, text, digest] for each of the inputs, as far as a child gets with them."""
+        receive, send = os.pipe()
+        pid = _quiet_fork()
+        if pid == 0:
+            try:
+                os.close(receive)
+                self._answer(function, source, inputs, send)
+            finally:
+                _exit(0)
+        os.close(send)
+        try:
+            data, late = _read_all(receive, _monotonic() + CALL_SECONDS)
+        finally:
+            os.close(receive)
+            with contextlib.suppress(OSError):
+                _kill(pid, signal.SIGKILL)
+            with contextlib.suppress(OSError):
+                os.waitpid(pid, 0)
+        answers = [json.loads(line) for line in data.split(b"\n")[:-1]]
+        if len(answers) < len(inputs):
+            answers.append(["timeout" if late else "crashed", "", ""])
+        return answers
+
+    def _answer(self, function, source, inputs, send):
+        """In the child: do the calls one after the other, each on copies of the arguments where that is possible."""
+        try:
+            _limit(resource.RLIMIT_CPU, time.process_time() + CALL_SECONDS + 1)
+            null = os.open(os.devnull, os.O_RDWR)
+            for descriptor in (1, 2):
+                os.dup2(null, descriptor)
+            sys.stdout = sys.stderr = io.StringIO()
+            self.variants.looking = False
+            self.functions = self.variants.functions()
+            self.variants.swap(self.functions, source)
+        except BaseException as error:
+            line = ["refused", "%s: %s" % (type(error).__name__, _text_of(error)[:COMPARE_CHARS]), ""]
+            _write(send, json.dumps(line).encode() + b"\n")
+            return
+        last = len(inputs) - 1
+        for place, one in enumerate(inputs):
+            own = one if place == last else _copied(one)
+            _write(send, json.dumps(_outcome_of(function, own)).encode() + b"\n")
+
+
+def _comparison(root, request, emit):
+    """Return the comparison that was asked for, None when it is impossible."""
+    try:
+        return Comparison(root, request, emit) if request else None
+    except (LookupError, SyntaxError, ValueError, OSError) as error:
+        emit({"k": "uncompared", "m": "%s: %s" % (type(error).__name__, error)})
+        return None
+
+
+def _quiet_fork():
+    """Fork; that the process has threads, of which newer versions of Python warn, is so by intent."""
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return _fork()
+
+
+def _read_all(descriptor, end):
+    """Return (what was written until the descriptor was closed or the time was up, whether it was up)."""
+    data = b""
+    while len(data) < FRAME_BYTES:
+        left = end - _monotonic()
+        if left <= 0 or not select.select([descriptor], [], [], left)[0]:
+            return data, True
+        part = _read(descriptor, 1 << 16)
+        if not part:
+            break
+        data += part
+    return data, False
+
+
+def arguments_of(frame):
+    """Return (names, (positional, keywords)) with which a function was called, before its body has changed them."""
+    code, local = frame.f_code, frame.f_locals
+    count, names = code.co_argcount, list(code.co_varnames)
+    positional = [local[name] for name in names[:count]]
+    shown = names[:count]
+    rest = count + code.co_kwonlyargcount
+    keywords = {name: local[name] for name in names[count:rest]}
+    if code.co_flags & 4:
+        positional += local[names[rest]]
+        rest += 1
+    if code.co_flags & 8:
+        keywords.update(local[names[rest]])
+    return shown, (positional, keywords)
+
+
+def _call_text(names, arguments):
+    """Return arguments as a call writes them, without the first one if it is `self` or `cls`."""
+    positional, keywords = arguments
+    parts = []
+    for place, value in enumerate(positional):
+        name = names[place] if place < len(names) else ""
+        if place == 0 and name == "cls":
+            continue
+        parts.append("%s=%s" % (name, _told(value)) if name == "self" else _told(value))
+    parts += ["%s=%s" % (name, _told(value)) for name, value in keywords.items()]
+    return _cut(", ".join(parts), COMPARE_CHARS)
+
+
+def _told(value):
+    """Return a text for a value, with what the attributes of an object hold."""
+    attributes = _attributes(value) if type(type(value)) is type and type(value).__module__ != "builtins" else []
+    if not attributes or type(value) in _MAPPINGS or isinstance(value, (BaseException, type)):
+        return _cut(safe_repr(value, 3), COMPARE_CHARS)
+    shown = ("%s=%s" % (name, safe_repr(item, 2)) for name, item in attributes[:_ITEMS])
+    return _cut("%s(%s)" % (_class_name(type(value)), ", ".join(shown)), COMPARE_CHARS)
+
+
+def _copied(value):
+    """Return a copy of a value: containers by exact type, objects by the copy module, what resists as it is."""
+    try:
+        import copy
+
+        return copy.deepcopy(value)
+    except Exception:
+        return value
+
+
+def _outcome_of(function, arguments):
+    """Return [kind, text, digest] of one call; the digest also tells what it did to its arguments."""
+    positional, keywords = arguments
+    try:
+        value = _run_out(function(*positional, **keywords))
+    except SystemExit as error:
+        return ["raise", "SystemExit(%s)" % safe_repr(error.code), "SystemExit"]
+    except Exception as error:
+        return ["raise", _cut(safe_repr(error, 3), COMPARE_CHARS), _class_name(type(error))]
+    return ["value", _told(value), fingerprint([value, positional, sorted(keywords.items())])]
+
+
+def _run_out(value):
+    """Return what a generator yields or a coroutine returns, as far as that takes no event loop."""
+    if type(value) is types.GeneratorType:
+        return list(itertools.islice(value, 50))
+    if type(value) is types.CoroutineType:
+        try:
+            value.send(None)
+        except StopIteration as end:
+            return end.value
+        value.close()
+        raise RuntimeError("it waits for something")
+    return value
+
+
+def fingerprint(value):
+    """Return a digest that is equal for equal values, in this process and its forks; runs no code of user classes.
+
+    Floating-point numbers are equal when twelve digits are. What is behind the first COMPARE_NODES parts is not seen.
+    """
+    import hashlib
+
+    parts = []
+    _walk(value, parts, {})
+    return hashlib.sha1("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def _walk(value, parts, seen):
+    kind = type(value)
+    if len(parts) >= COMPARE_NODES:
+        return
+    if kind is float:
+        parts.append("float %.12g" % value)
+    elif kind is str or kind is bytes or kind is bytearray:
+        parts.append("%s %r" % (kind.__name__, value[:10_000]))
+    elif kind is int:
+        parts.append("int %x" % value if value.bit_length() < 10_000 else "int of %d bits" % value.bit_length())
+    elif kind in _PLAIN_TYPES or isinstance(value, type):
+        parts.append("%s %s" % (_class_name(kind), safe_repr(value)))
+    elif id(value) in seen:
+        parts.append("seen %d" % seen[id(value)])
+    else:
+        seen[id(value)] = len(seen)
+        parts.append("%s(" % _class_name(kind))
+        _walk_inside(value, kind, parts, seen)
+        parts.append(")")
+
+
+def _walk_inside(value, kind, parts, seen):
+    if kind is set or kind is frozenset:
+        parts.extend(sorted(fingerprint(item) for item in itertools.islice(value, COMPARE_NODES)))
+        return
+    for base, items in ((dict, dict.items), (list, list.__iter__), (tuple, tuple.__iter__)):
+        if issubclass(kind, base):
+            for item in itertools.islice(items(value), COMPARE_NODES):
+                _walk(item, parts, seen)
+    if kind is collections.deque:
+        for item in value:
+            _walk(item, parts, seen)
+    if issubclass(kind, (set, frozenset)):
+        parts.extend(sorted(fingerprint(item) for item in set.__iter__(value)))
+    if issubclass(kind, _UNINTERESTING):
+        parts.append(str(getattr(value, "__qualname__", "")))
+        return
+    if issubclass(kind, BaseException):
+        _walk(value.args, parts, seen)
+    if kind.__module__ not in ("builtins", "collections"):
+        for name, item in _attributes(value):
+            parts.append(name)
+            _walk(item, parts, seen)
+
+
+def nearby(arguments):
+    """Yield like arguments, each with one small change: what a test of the next case would look like."""
+    positional, keywords = arguments
+    for place, value in enumerate(positional):
+        for other in _near(value):
+            yield [*positional[:place], other, *positional[place + 1 :]], keywords
+    for name, value in keywords.items():
+        for other in _near(value):
+            yield positional, {**keywords, name: other}
+
+
+def _near(value, depth=1):
+    """Return values of the same shape a step away, most telling first."""
+    kind = type(value)
+    if kind is bool:
+        return [not value]
+    if kind is int:
+        return [value + 1, value - 1] if value > 0 else [value + 1]
+    if kind is float:
+        return [value + 1.0, value / 2]
+    if kind is str:
+        return [value[:-1], value + value[:1]] + ([value[::-1]] if len(value) > 2 else []) if value else []
+    if kind is list or kind is tuple:
+        if not value:
+            return []
+        found = [value[:-1], value + value[:1], value[::-1]]
+        if depth:
+            for place in {0, len(value) - 1}:
+                for other in _near(value[place], depth - 1)[:2]:
+                    found.append(value[:place] + kind([other]) + value[place + 1 :])
+        return [other for other in found if other != value]
+    return []
 
 
 # --- processes -----------------------------------------------------------------------------------------------------
@@ -1696,8 +2034,16 @@ def _run_suite(root, request, descriptor):
         import pytest
 
         coverage = Coverage(places, emit) if request.get("coverage") else None
+        comparison = _comparison(root, request.get("compare"), emit)
         plugin = make_reporter(
-            pytest, emit, places, nodes, request.get("canaries", ()), coverage, output=request["output"]
+            pytest,
+            emit,
+            places,
+            nodes,
+            request.get("canaries", ()),
+            coverage,
+            output=request["output"],
+            comparison=comparison,
         )
         if nodes is not None and not files:
             emit({"k": "done", "status": 5})

@@ -137,6 +137,53 @@ class TestRun:
 
 
 @dataclass(frozen=True, slots=True)
+class Target:
+    """The function whose body varies in a warm session."""
+
+    path: str
+    qualname: str
+    first_line: int  # first decorator line, else the def line
+    base: Mapping[str, bytes] = field(default_factory=dict)  # files that stand changed in every variant: path -> bytes
+
+
+ResultKind = Literal["value", "raise", "timeout", "crashed", "refused", "lost"]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparing:
+    """Which variants of a function are compared on the calls that tests make of it.
+
+    sources: whole files in place of the target's; the first is the one that the tests themselves run on. nearby: also
+    on arguments a small step away. calls, seconds: at most so many different calls, and so long for all of them.
+    """
+
+    target: Target
+    sources: tuple[bytes, ...]
+    nearby: bool = False
+    calls: int = 40
+    seconds: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a function did with one input. `digest` is equal when result and changed arguments are."""
+
+    kind: ResultKind  # "refused": the variant cannot be compared; "lost": not reached
+    text: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedCall:
+    """One call during a test, or one near it, done by every variant from the same state. results: in their order."""
+
+    node_id: str
+    arguments: str  # safe text
+    nearby: bool
+    results: tuple[Result, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class SuiteRun:
     """One cold run of a suite, or of some of its tests."""
 
@@ -148,6 +195,8 @@ class SuiteRun:
     output: str = ""  # tail of what the run printed, for diagnosis only
     python: str = ""
     pytest: str = ""
+    compared: tuple[ComparedCall, ...] = ()
+    uncompared: str = ""  # why calls could not be compared, when they could not
 
     def by_id(self) -> dict[str, TestRun]:
         return {test.node_id: test for test in self.tests}
@@ -162,20 +211,11 @@ class SuiteRequest:
     coverage: bool = False
     canaries: bool = False
     pytest_args: tuple[str, ...] = ()
+    comparing: Comparing | None = None
 
     def with_args(self, pytest_args: Sequence[str]) -> SuiteRequest:
         """Return the request with `pytest_args` before its own."""
         return replace(self, pytest_args=(*pytest_args, *self.pytest_args))
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """The function whose body varies in a warm session."""
-
-    path: str
-    qualname: str
-    first_line: int  # first decorator line, else the def line
-    base: Mapping[str, bytes] = field(default_factory=dict)  # files that stand changed in every variant: path -> bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,11 +19,15 @@ from pathlib import Path
 from typing import Any, Protocol, get_args
 
 from runners.runner import (
+    ComparedCall,
+    Comparing,
     EventKind,
     Frame,
     FunctionKey,
     Outcome,
     Phase,
+    Result,
+    ResultKind,
     SandboxLost,
     TestRun,
     Trace,
@@ -306,6 +310,40 @@ def parse_function(frame: Mapping[str, Any]) -> FunctionKey | None:
     """Return the function a frame names, None if it is malformed."""
     path, name, line = relative_path(frame.get("p")), text(frame.get("q"), 300), _count(frame.get("l"))
     return FunctionKey(path, name, line) if path and name and line else None
+
+
+_RESULTS = frozenset(get_args(ResultKind))
+ARGUMENT_CHARS = 300
+
+
+def comparing_frame(comparing: Comparing | None) -> dict[str, Any] | None:
+    """Return how a comparison is asked for."""
+    if comparing is None:
+        return None
+    target = comparing.target
+    return {
+        "path": target.path,
+        "qualname": target.qualname,
+        "first_line": target.first_line,
+        "sources": [encode(source) for source in comparing.sources],
+        "nearby": comparing.nearby,
+        "calls": comparing.calls,
+        "seconds": comparing.seconds,
+    }
+
+
+def parse_compared(frame: Mapping[str, Any], variants: int) -> ComparedCall | None:
+    """Return one compared call, None if it is malformed or does not speak of each of the variants."""
+    raw = frame.get("r")
+    results = []
+    for item in raw[:variants] if isinstance(raw, list) else ():
+        if not (isinstance(item, list) and len(item) == 3 and item[0] in _RESULTS):
+            return None
+        results.append(Result(item[0], text(item[1], ARGUMENT_CHARS), text(item[2], 200)))
+    if len(results) != variants:
+        return None
+    node, arguments = text(frame.get("n"), NODE_CHARS), text(frame.get("a"), ARGUMENT_CHARS)
+    return ComparedCall(node, arguments, frame.get("near") is True, tuple(results))
 
 
 _KINDS = frozenset(get_args(EventKind))
