@@ -34,12 +34,13 @@ from bot.errors import (
     RepositoryError,
     exit_code_of,
 )
-from bot.journal import Fanout, Journal
+from bot.journal import FILE, Fanout, Journal, find_run, read
 from bot.records import Discovery, Emit, Patch, Repair
 from runners.runner import RunnerError
 
 if TYPE_CHECKING:
     from bot.pipeline import Group, Outcome
+    from bot.recorded import Earlier
     from bot.report import Run
     from bot.terminal import Terminal
 
@@ -70,7 +71,7 @@ class Pipeline(Protocol):
 
     def find(self, root: Path, config: Config, emit: Emit) -> tuple[Discovery, list[Group]]: ...
 
-    def repair(self, root: Path, config: Config, emit: Emit) -> Outcome: ...
+    def repair(self, root: Path, config: Config, emit: Emit, *, earlier: Earlier | None = None) -> Outcome: ...
 
     def combined(self, repairs: Sequence[Repair]) -> Mapping[str, bytes]: ...
 
@@ -201,6 +202,9 @@ def _output(command: Callable[..., int]) -> Callable[..., int]:
 @click.option(
     "--patch", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False), help="Also write the patch here."
 )
+@click.option(
+    "--resume", metavar="RUN", help='Go on from an earlier run: its folder, the name of that, or "last" for the newest.'
+)
 @_settings()
 @click.pass_obj
 def repair(
@@ -214,6 +218,7 @@ def repair(
     allow_dirty: bool,
     branch: str | None,
     patch: Path | None,
+    resume: str | None,
     **flags: Any,
 ) -> int:
     """Find the failing tests in PATH (default: the current folder) and repair them.
@@ -227,9 +232,10 @@ def repair(
     root = _checkout(path)
     config = load(root, flags, os.environ)
     delivery.check(root)
+    known = _earlier(root, resume) if resume else None
     with _run(state, "repair", root, config, _dirty(root) if apply else ()) as run:
         with run.terminal, contextlib.redirect_stdout(sys.stderr):
-            outcome = run.pipeline.repair(root, config, run.emit)
+            outcome = run.pipeline.repair(root, config, run.emit, earlier=known)
             patches = _patches(run.pipeline, outcome)
         _tests_exist(outcome.discovery)
         code = EXIT_OK if outcome.all_repaired else EXIT_NOT_REPAIRED
@@ -284,6 +290,19 @@ def _checkout(path: Path) -> Path:
     return path.resolve()
 
 
+def _earlier(root: Path, name: str) -> Earlier:
+    """Return what the run of this name tells; its journal may have been cut off at any byte."""
+    from bot.recorded import earlier
+
+    folder = find_run(root, os.environ, name)
+    try:
+        return earlier(read(folder / FILE))
+    except ValueError as error:
+        raise RepositoryError(
+            f"{folder / FILE} cannot be read: {error}.", hint="Run without --resume; nothing else is lost."
+        ) from error
+
+
 def _dirty(root: Path) -> list[str]:
     from bot.git import is_dirty
 
@@ -313,7 +332,6 @@ class Running:
     changed: Sequence[str]
 
     def about(self, written: Mapping[str, str]) -> Run:
-        from bot.journal import read
         from bot.report import Run
 
         records = read(self.journal.path)

@@ -26,7 +26,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from bot.errors import EgcfgError
+from bot.errors import EgcfgError, RepositoryError
 from bot.records import Emit, to_json
 
 SCHEMA = 1
@@ -67,7 +67,7 @@ class Journal:
 
         Raises EgcfgError when no folder anywhere can be written.
         """
-        name = f"{clock():%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+        name = f"{clock():%Y%m%dT%H%M%S.%fZ}-{secrets.token_hex(3)}"  # sorted by name, two of one second too
         reason = ""
         for parent in _places(root, environment):
             try:
@@ -147,6 +147,34 @@ class Fanout:
 def read(path: Path) -> list[dict[str, Any]]:
     """Return the records of a journal. A cut last line is dropped; a broken line before it raises ValueError."""
     return list(_records(path.read_bytes()))
+
+
+LAST = "last"
+
+
+def find_run(root: Path, environment: Mapping[str, str], name: str) -> Path:
+    """Return the folder of an earlier run on `root`: a path, the name of a folder, or "last" for the newest.
+
+    Raises RepositoryError when there is none, with those there are.
+    """
+    found = {
+        folder.name: folder
+        for parent in _places(root, environment)
+        if parent.is_dir() and not parent.is_symlink()
+        for folder in parent.iterdir()
+        if (folder / FILE).is_file() and not (folder / FILE).is_symlink()
+    }
+    given = Path(name)
+    if given.name != name and (given / FILE).is_file():
+        return given
+    chosen = max(found, default="") if name == LAST else name
+    if chosen in found:
+        return found[chosen]
+    known = ", ".join(sorted(found)[-3:])
+    raise RepositoryError(
+        f"There is no earlier run {name} of {root}." if name != LAST else f"There is no earlier run of {root}.",
+        hint=f"The newest are {known}." if known else "A run leaves its folder in .egcfg-fix/runs.",
+    )
 
 
 def _records(data: bytes) -> Iterator[dict[str, Any]]:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -27,6 +28,7 @@ from bot.generate import Arm, generate, portfolio
 from bot.localise import group, is_test_path, localise
 from bot.patches import make_patch, moved_onto
 from bot.ranking import ranked, score
+from bot.recorded import Earlier, RecordedSession, session_key
 from bot.records import (
     Budget,
     Candidate,
@@ -42,6 +44,7 @@ from bot.records import (
 from bot.verify import verify
 from runners import open_runner
 from runners.runner import FunctionKey, Limits, Runner, SandboxLost, SuiteRequest, Target, TestRun
+from runners.workspace import content_digest
 
 if TYPE_CHECKING:
     from bot.models.language_model import LanguageModel
@@ -88,11 +91,13 @@ def repair(
     model: LanguageModel | None = None,
     arms: Sequence[Arm] | None = None,
     clock: Callable[[], float] = time.monotonic,
+    earlier: Earlier | None = None,
 ) -> Outcome:
     """Find, blame, regenerate and verify; returns what came of it. Never writes into `root`.
 
     model: used instead of the one that `config` names, which is only loaded when there is something to repair.
     arms: tried instead of the portfolio that `config` describes. clock: by which the budget's seconds are counted.
+    earlier: what the journal of a run that this one resumes tells.
     """
     start = clock()
     if model is None:
@@ -106,13 +111,14 @@ def repair(
             model = load_model(config)
         fixed: set[str] = set()
         settings = _portfolio(config) if arms is None else tuple(arms)
+        memory = _Memory(content_digest(root), earlier or Earlier())
         for position, (failures, suspects) in enumerate(groups):
             if fixed.issuperset(failure.node_id for failure in failures):
                 emit("note", text=f"{failures[0].node_id} passes with an earlier patch.")
                 continue
             waiting = sum(len(members) for members, _ in groups[position:])
             left = _left(config.budget, sum((r.spent for r in repairs), Spent()), len(failures) / waiting)
-            search = _Search(root, config, discovery, runner, model, emit, settings, clock)
+            search = _Search(root, config, discovery, runner, model, emit, settings, clock, memory)
             outcome = search.run(failures, suspects, left)
             repairs.append(outcome)
             emit("repair", repair=outcome)
@@ -232,6 +238,22 @@ def guards(passing: Sequence[TestRun], key: FunctionKey) -> list[str]:
     return [run.node_id for run in reaching[:GUARDS]]
 
 
+@dataclass(frozen=True, slots=True)
+class _Memory:
+    """What an earlier run knows, and what of the checkout must be the same for that to hold."""
+
+    checkout: str
+    earlier: Earlier
+
+    def proposals(self, suspect: Suspect) -> list[Candidate]:
+        """Return what was proposed for this function before, to be judged again."""
+        return [
+            Candidate(suspect, one.body, one.origin, f"{one.setting} (earlier run)".strip(), one.logprob, Spent())
+            for one in self.earlier.proposals
+            if (one.path, one.qualname) == (suspect.key.path, suspect.key.qualname)
+        ]
+
+
 @dataclass(slots=True)
 class _Search:
     """The search for one group of failures: suspects in order, candidates in order, until a patch is published."""
@@ -244,6 +266,7 @@ class _Search:
     emit: Emit
     arms: Sequence[Arm]
     clock: Callable[[], float]
+    memory: _Memory
     spent: Spent = field(default_factory=Spent)
     doubtful: list[tuple[Candidate, Patch, Verdict]] = field(default_factory=list)
 
@@ -286,7 +309,8 @@ class _Search:
         guides, held_out = split_guides(failures)
         self.emit("stage", name="generate", text=f"Regenerating {key.qualname} in {key.path}", guides=guides)
         doubtful = len(self.doubtful)
-        for lot in self._lots(failures, suspect, function, source, guides, budget):
+        lots = self._lots(failures, suspect, function, source, guides, budget)
+        for lot in chain(filter(None, [self.memory.proposals(suspect)]), lots):
             rivals = ranked(lot, function.body)
             scores = [score(rival, function.body) for rival in rivals]
             self.emit("ranked", passing=len(rivals), origins=[rival.origin for rival in rivals], scores=scores)
@@ -318,8 +342,10 @@ class _Search:
         target = Target(suspect.key.path, suspect.key.qualname, suspect.key.first_line)
         before = self.spent
         tests = [*guides, *guards(self.discovery.passing, suspect.key)]
-        with self.runner.open_session(target, tests) as session:
-            self.emit("session", level=session.level, tests=tests)
+        key = session_key(self.memory.checkout, target, tests)
+        known = self.memory.earlier.failed.get(key, {})
+        with RecordedSession(self.runner.open_session(target, tests), tests, known, self.emit) as session:
+            self.emit("session", level=session.level, tests=tests, key=key)
             search = generate(
                 task,
                 function,
@@ -334,10 +360,14 @@ class _Search:
                 clock=self.clock,
                 names=names_in_scope(source, function),
             )
-            for lot in search.lots():
+            try:
+                for lot in search.lots():
+                    self.spent = before + search.spent
+                    yield lot
                 self.spent = before + search.spent
-                yield lot
-            self.spent = before + search.spent
+            finally:  # also where a lot was good enough
+                if session.spared:
+                    self.emit("note", text=f"{session.spared} executions were taken from the earlier run.")
 
     def _judge(
         self,

@@ -234,8 +234,15 @@ class Execution:
 class Session(Protocol):
     """A warm sandbox for one target and its guiding tests. Use as a context manager."""
 
-    level: str  # "swap" (code swapped in a forked child), "import" (patched file imported afresh), "cold"
-    executions: int  # variants run so far
+    @property
+    def level(self) -> str:
+        """Say how: "swap" (code swapped in a forked child), "import" (patched file imported afresh) or "cold"."""
+        ...
+
+    @property
+    def executions(self) -> int:
+        """Return how many variants were run so far."""
+        ...
 
     def execute(self, sources: Sequence[bytes], *, trace: bool = False) -> list[Execution]:
         """Run the guiding tests on each variant, in order; `sources` are whole files in place of the target's."""

@@ -7,6 +7,7 @@ the code between two runs of one repair.
 from __future__ import annotations
 
 import errno
+import hashlib
 import io
 import os
 import shutil
@@ -116,6 +117,16 @@ def repository_files(root: Path) -> list[str]:
     listed = _git_files(root)
     names = listed if listed is not None else _names(root)
     return sorted(name for name in names if allowed(name) and _inside(root, name))
+
+
+def content_digest(root: Path) -> str:
+    """Return a digest of every file that may enter the sandbox, names and contents: equal checkouts, equal digests."""
+    digest = hashlib.sha256()
+    for name in repository_files(root):
+        path = root / name
+        content = os.fsencode(os.readlink(path)) if path.is_symlink() else path.read_bytes() if path.is_file() else b""
+        digest.update(f"{name}\0{len(content)}\0".encode("utf-8", "surrogateescape") + content)
+    return digest.hexdigest()
 
 
 def allowed(name: str) -> bool:

@@ -51,7 +51,7 @@ class Scripted:
         discovery = self._start(root, config, emit)
         return discovery, [((FAILURE,), [SUSPECT])] if self.failing else []
 
-    def repair(self, root, config, emit):
+    def repair(self, root, config, emit, *, earlier=None):
         discovery = self._start(root, config, emit)
         if not self.failing:
             return Outcome(discovery, ())

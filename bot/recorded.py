@@ -1,0 +1,142 @@
+"""What an earlier run of the same repository already knows: bodies that failed, and patches that were proposed.
+
+A journal is a hint and nothing more. A body that failed then is not run again, as long as checkout, target and tests
+are the same; a patch that was proposed then is judged afresh before anything else is searched. With the same seed a
+resumed search therefore goes the way of the interrupted one without its executions, and on from where that ended.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, get_args
+
+from bot.records import Emit, Origin
+from runners.runner import Execution, Outcome, Session, Target, TestRun
+
+OUTCOMES = frozenset(get_args(Outcome))
+ORIGINS = frozenset(get_args(Origin))
+
+Failed = Mapping[str, tuple[Outcome, ...]]  # digest of a file -> what the session's tests did with it
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A body that an earlier run proposed, as far as it is needed to judge it again."""
+
+    path: str
+    qualname: str
+    body: str
+    origin: Origin
+    setting: str
+    logprob: float
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """What a journal holds. failed: by the key of a session."""
+
+    failed: Mapping[str, Failed] = field(default_factory=dict)
+    proposals: tuple[Proposal, ...] = ()
+
+
+def digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:20]
+
+
+def session_key(checkout: str, target: Target, node_ids: Sequence[str]) -> str:
+    """Return what two sessions share whose executions are the same. checkout: a digest of what enters the sandbox."""
+    return digest(json.dumps([checkout, target.path, target.qualname, target.first_line, *node_ids]).encode())
+
+
+def earlier(records: Iterable[Mapping[str, Any]]) -> Earlier:
+    """Return what the records of a journal tell; what is not of the expected form is passed over."""
+    failed: dict[str, dict[str, tuple[Outcome, ...]]] = {}
+    proposals: list[Proposal] = []
+    key = ""
+    for record in records:
+        event = record.get("event")
+        if event == "session":
+            key = str(record.get("key", ""))
+        elif event == "executed" and key:
+            known = _failure(record)
+            if known is not None:
+                failed.setdefault(key, {})[known[0]] = known[1]
+        elif event == "repair":
+            proposal = _proposal(record.get("repair"))
+            proposals += [proposal] if proposal is not None else []
+    return Earlier(failed, tuple(proposals))
+
+
+def _failure(record: Mapping[str, Any]) -> tuple[str, tuple[Outcome, ...]] | None:
+    body, outcomes = record.get("file"), record.get("outcomes")
+    if not isinstance(body, str) or not isinstance(outcomes, list) or not outcomes:
+        return None
+    if not all(outcome in OUTCOMES for outcome in outcomes) or all(outcome == "passed" for outcome in outcomes):
+        return None
+    return body, tuple(outcomes)
+
+
+def _proposal(repair: Any) -> Proposal | None:
+    try:
+        candidate, word = repair["candidate"], repair["verdict"]["word"]
+        key = candidate["suspect"]["key"]
+        fields = [key["path"], key["qualname"], candidate["body"], candidate["origin"], candidate["setting"]]
+        logprob = float(candidate["logprob"])
+    except (KeyError, TypeError, ValueError):
+        return None
+    if word not in ("strong", "plausible") or not all(isinstance(item, str) for item in fields):
+        return None
+    path, qualname, body, origin, setting = fields
+    return Proposal(path, qualname, body, origin, setting, logprob) if origin in ORIGINS else None
+
+
+class RecordedSession:
+    """A session that tells the journal what came of each file, and does not run again what is known to fail.
+
+    Traces are never taken from the record: an execution that must be traced is run.
+    """
+
+    def __init__(self, session: Session, node_ids: Sequence[str], failed: Failed, emit: Emit) -> None:
+        self._session, self._node_ids, self._failed, self._emit = session, tuple(node_ids), failed, emit
+        self.spared = 0  # executions that were not run
+
+    @property
+    def level(self) -> str:
+        return self._session.level
+
+    @property
+    def executions(self) -> int:
+        return self._session.executions
+
+    def execute(self, sources: Sequence[bytes], *, trace: bool = False) -> list[Execution]:
+        """Run the variants that are not known to fail; results are in the order of `sources`."""
+        files = [digest(source) for source in sources]
+        found = [None if trace else self._remembered(file) for file in files]
+        fresh = [source for source, known in zip(sources, found, strict=True) if known is None]
+        ran = iter(self._session.execute(fresh, trace=trace) if fresh else ())
+        self.spared += len(sources) - len(fresh)
+        results = []
+        for file, known in zip(files, found, strict=True):
+            execution = known if known is not None else next(ran)
+            self._emit("executed", file=file, outcomes=[run.outcome for run in execution.runs])
+            results.append(execution)
+        return results
+
+    def _remembered(self, file: str) -> Execution | None:
+        outcomes = self._failed.get(file, ())
+        if len(outcomes) != len(self._node_ids):
+            return None
+        return Execution(tuple(TestRun(i, outcome) for i, outcome in zip(self._node_ids, outcomes, strict=True)))
+
+    def __enter__(self) -> RecordedSession:
+        self._session.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self._session.__exit__(kind, error, where)

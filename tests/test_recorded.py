@@ -1,0 +1,130 @@
+"""Going on from an earlier run: what its journal tells, what is not run again, and what is judged afresh."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from bot import journal
+from bot.config import Config
+from bot.errors import RepositoryError
+from bot.pipeline import repair
+from bot.recorded import Earlier, RecordedSession, digest, earlier
+from bot.records import Budget
+from runners.workspace import content_digest
+from tests.fakes import InProcessSession
+
+FILES = {
+    "shop.py": "def total(prices, count):\n    result = 0\n    for price in prices:\n        result += price\n"
+    "    return result - count\n",
+    "test_shop.py": "from shop import total\n\n\ndef test_two():\n    assert total([2, 3], 4) == 9\n\n\n"
+    "def test_none():\n    assert total([], 0) == 0\n\n\ndef test_one():\n    assert total([2], 1) == 3\n",
+}
+
+
+def silent(event, **fields):
+    pass
+
+
+def passes(namespace):
+    assert namespace["one"]() == 1
+
+
+def test_what_is_known_to_fail_is_not_run_and_what_passed_is():
+    bad, good = b"def one():\n    return 2\n", b"def one():\n    return 1\n"
+    inner = InProcessSession("one", {"t::one": passes})
+    told = []
+    known = {digest(bad): ("failed",), digest(good): ("failed", "passed")}  # the second is of other tests
+    session = RecordedSession(inner, ["t::one"], known, lambda event, **fields: told.append(fields))
+    first, second = session.execute([bad, good])
+    assert (first.passed, second.passed) == (False, True)
+    assert (inner.executions, session.spared) == (1, 1)
+    assert [fields["outcomes"] for fields in told] == [["failed"], ["passed"]]
+    session.execute([bad], trace=True)
+    assert inner.executions == 2, "a trace is never taken from the record"
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"event": "executed", "file": "a", "outcomes": ["passed"]},
+        {"event": "executed", "file": "a", "outcomes": ["no such outcome"]},
+        {"event": "executed", "file": 3, "outcomes": ["failed"]},
+        {"event": "executed", "file": "a", "outcomes": []},
+        {"event": "repair", "repair": {"candidate": None, "verdict": None}},
+        {"event": "repair", "repair": "nonsense"},
+    ],
+)
+def test_records_of_another_form_and_passing_bodies_are_passed_over(record):
+    assert earlier([{"event": "session", "key": "k"}, record]) == Earlier()
+
+
+def test_a_resumed_run_judges_the_proposal_again_and_searches_nothing(repo, tmp_path):
+    root = repo(FILES)
+    config = Config(runner="local", model="none", budget=Budget(seconds=120, executions=600))
+    with journal.Journal.create(root, {}) as log:
+        first = repair(root, config, log)
+    assert first.all_repaired
+    known = earlier(journal.read(log.path))
+    assert known.proposals
+    events = []
+    second = repair(root, config, lambda event, **fields: events.append(event), earlier=known)
+    assert second.all_repaired
+    assert second.spent.executions == 0
+    assert "session" not in events
+    assert "verdict" in events
+
+
+def test_a_cut_journal_spares_the_executions_that_it_holds(repo):
+    root = repo(FILES)
+    config = Config(runner="local", model="none", budget=Budget(seconds=120, executions=600))
+    with journal.Journal.create(root, {}) as log:
+        first = repair(root, config, log)
+    records = journal.read(log.path)
+    cut = [record for record in records if record["event"] != "repair"]
+    notes = []
+
+    def listen(event, **fields):
+        if event == "note":
+            notes.append(fields["text"])
+
+    second = repair(root, config, listen, earlier=earlier(cut))
+    assert second.repairs[0].patch == first.repairs[0].patch
+    assert any("taken from the earlier run" in note for note in notes)
+
+
+def test_another_checkout_knows_nothing(repo):
+    root = repo(FILES)
+    before = content_digest(root)
+    (root / "shop.py").write_text(FILES["shop.py"] + "\n")
+    assert content_digest(root) != before
+    (root / "shop.py").write_text(FILES["shop.py"])
+    assert content_digest(root) == before
+
+
+def test_the_newest_run_is_the_last_and_an_unknown_one_is_answered_with_those_there_are(repo):
+    root = repo({"a.py": ""})
+    with pytest.raises(RepositoryError, match="no earlier run"):
+        journal.find_run(root, {}, "last")
+    folders = []
+    for _ in range(3):
+        with journal.Journal.create(root, {}) as log:
+            folders.append(log.folder)
+    assert journal.find_run(root, {}, "last") == folders[-1]
+    assert journal.find_run(root, {}, folders[0].name) == folders[0]
+    assert journal.find_run(root, {}, str(folders[1])) == folders[1]
+    with pytest.raises(RepositoryError) as caught:
+        journal.find_run(root, {}, "yesterday")
+    assert folders[-1].name in caught.value.hint
+
+
+def test_a_journal_with_a_broken_line_is_refused_with_what_to_do(repo, capsys):
+    from bot.cli import main
+
+    root = repo(FILES)
+    with journal.Journal.create(root, {}) as log:
+        pass
+    log.path.write_text("nonsense\n" + json.dumps({"schema": 1}) + "\n")
+    assert main(["repair", str(root), "--model", "none", "--runner", "local", "--resume", "last"]) == 2
+    assert "without --resume" in capsys.readouterr().err
