@@ -669,6 +669,25 @@ def make_reporter(
         def __init__(self):
             self.wanted = wanted
             self.captured = ""
+            self.calling, self.part = False, None
+
+        @pytest.hookimpl(hookwrapper=True)
+        def pytest_load_initial_conftests(self, early_config):
+            _tame(early_config.known_args_namespace)
+            yield
+
+        @pytest.hookimpl(hookwrapper=True)
+        def pytest_cmdline_main(self, config):
+            _tame(config.option)
+            yield
+
+        @pytest.hookimpl(tryfirst=True)
+        def pytest_sessionstart(self, session):
+            plugins = session.config.pluginmanager
+            for plugin in plugins.get_plugins():
+                name = getattr(plugin, "__name__", None) or type(plugin).__module__
+                if str(name).partition(".")[0] in _REPEATING:  # their options and marks stay known
+                    plugins.unregister(plugin)
 
         @pytest.hookimpl(tryfirst=True)
         def pytest_collectstart(self, collector):
@@ -726,6 +745,7 @@ def make_reporter(
         def pytest_runtest_logstart(self, nodeid):
             emit({"k": "start", "n": nodeid})
             self.captured = ""
+            self.calling, self.part = False, None
             if on_test is not None:
                 on_test(nodeid)
             if comparison is not None:
@@ -737,20 +757,38 @@ def make_reporter(
         def pytest_runtest_makereport(self, item, call):
             result = yield
             report = result.get_result()
+            frame = self._phase(item, call, report)
+            if self.calling:  # a subtest: the first that fails tells what the test says
+                if frame["o"] == "failed" and self.part is None:
+                    self.part = frame
+                return
+            if call.when == "call" and self.part is not None and frame["o"] in ("passed", "failed"):
+                frame = dict(self.part, d=frame["d"])
+            emit(frame)
+            outcome = frame["o"]
+            if output and outcome == "failed":
+                self.captured = "\n".join(text for _, text in report.sections)[-output:]
+
+        @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+        def pytest_runtest_call(self, item):
+            self.calling = True
+            yield
+            self.calling = False
+
+        def _phase(self, item, call, report):
             outcome = report.outcome
             if hasattr(report, "wasxfail"):
                 outcome = {"skipped": "xfailed", "passed": "xpassed"}.get(outcome, outcome)
             frame = {"k": "phase", "n": item.nodeid, "w": call.when, "o": outcome, "d": round(call.duration, 6)}
             if call.excinfo is not None and outcome != "passed":
-                frame["e"] = call.excinfo.type.__name__
-                frame["m"] = _exception_text(call.excinfo)
+                excinfo = _cause_of(call.excinfo)
+                frame["e"] = excinfo[0].__name__
+                frame["m"] = _doctest_text(excinfo[1]) or _exception_text(call.excinfo)
                 if outcome == "failed":
-                    frame["f"] = places.frames(call.excinfo.tb)
+                    frame["f"] = places.frames(excinfo[2])
             elif outcome == "failed":
                 frame["m"] = str(report.longrepr)[:MESSAGE_CHARS]
-            emit(frame)
-            if output and outcome == "failed":
-                self.captured = "\n".join(text for _, text in report.sections)[-output:]
+            return frame
 
         @pytest.hookimpl(trylast=True)
         def pytest_runtest_logfinish(self, nodeid):
@@ -778,29 +816,62 @@ def _short_failure(excinfo, **_style):
     return _exception_text(excinfo)
 
 
+def _cause_of(excinfo):
+    """Return (class, exception, traceback) of a failure; for a doctest that raised, of what it raised."""
+    inner = getattr(excinfo.value, "exc_info", None)
+    doctest = sys.modules.get("doctest")
+    if doctest is not None and isinstance(excinfo.value, doctest.UnexpectedException) and isinstance(inner, tuple):
+        return inner
+    return excinfo.type, excinfo.value, excinfo.tb
+
+
+def _doctest_text(error):
+    """Return what a doctest expected and got, "" for any other failure."""
+    doctest = sys.modules.get("doctest")
+    if doctest is None or not isinstance(error, (doctest.DocTestFailure, *_multiple_doctest_failures())):
+        return ""
+    first = getattr(error, "failures", [error])[0]
+    if not isinstance(first, doctest.DocTestFailure):
+        return ""
+    source, want = first.example.source.strip(), first.example.want.strip()
+    return ("%s: expected %s, got %s" % (source, want or "nothing", first.got.strip() or "nothing"))[:MESSAGE_CHARS]
+
+
+def _multiple_doctest_failures():
+    found = getattr(sys.modules.get("_pytest.doctest"), "MultipleDoctestFailures", None)
+    return (found,) if isinstance(found, type) else ()
+
+
 def _path(path):
     import pathlib
 
     return pathlib.Path(path)
 
 
-def pytest_arguments(root, files, extra):
-    """Return the options of a run; plugins that reorder, repeat or distribute tests are kept from doing so."""
-    arguments = ["--rootdir=" + root, "-p", "no:cacheprovider", "--continue-on-collection-errors", "-p", "no:randomly"]
-    installed = {point.dist_name for point in _plugin_names()}
-    for name, options in (("xdist", ["-n0"]), ("pytest_cov", ["--no-cov"]), ("rerunfailures", ["--reruns=0"])):
-        if name in installed:
-            arguments += options
-    return [*arguments, *extra, "--maxfail=0", *files]  # -x in addopts would hide the other failures
+# Plugins that run a test again until it passes, or shuffle the tests.
+_REPEATING = frozenset({"flaky", "pytest_rerunfailures", "random_order"})
+
+# Options that a repository may have in addopts and that would leave tests out, run them twice, elsewhere or in another
+# order, or wait for a person. They are set back one by one, since a plugin that is switched off knows its options no
+# more and pytest then refuses all of addopts.
+_TAMED = {
+    "lf": False, "failedfirst": False, "newfirst": False, "stepwise": False, "stepwise_skip": False,
+    "collectonly": False, "setuponly": False, "setupplan": False, "usepdb": False, "trace": False, "maxfail": 0,
+    "numprocesses": None, "dist": "no", "distload": False, "tx": [], "looponfail": False, "forked": False,
+    "no_cov": True, "randomly_reorganize": False, "testmon": False, "picked": None, "reverse": False,
+}  # fmt: skip
 
 
-def _plugin_names():
-    Point = collections.namedtuple("Point", "dist_name")
-    try:
-        found = importlib.metadata.entry_points(group="pytest11")
-    except TypeError:  # before Python 3.10
-        found = importlib.metadata.entry_points().get("pytest11", [])
-    return [Point(point.name) for point in found]
+def _tame(options):
+    for name, value in _TAMED.items():
+        if hasattr(options, name):
+            setattr(options, name, value)
+
+
+def pytest_arguments(root, files, extra, tmp=""):
+    """Return the arguments of a run. The cache is an empty one: what failed here before must not choose the tests."""
+    cache = os.path.join(tmp or "/tmp", ".egcfg-cache-%d" % os.getpid())
+    return ["--rootdir=" + root, "-o", "cache_dir=" + cache, "--continue-on-collection-errors", *extra, *files]
 
 
 # --- variants of the target ----------------------------------------------------------------------------------------
@@ -1535,7 +1606,7 @@ class Zygote:
         self.pytest, self.channel, self.next_channel = pytest, channel, next_channel
         self.role = "import"
         files = _files_of(self.nodes, self.root)
-        arguments = pytest_arguments(self.root, files, ["-s", *self.request.get("args", ())])
+        arguments = pytest_arguments(self.root, files, ["-s", *self.request.get("args", ())], self.tmp)
         zygote = self
 
         class Hooks:
@@ -1906,7 +1977,7 @@ class Server:
         if pid == 0:
             _become_child([receive, self.source, self.sink], request["suite_timeout"], request["file_mib"])
             _redirect(output)
-            _run_suite(self.root, request, send)
+            _run_suite(self.root, request, send, self.tmp)
         os.close(send)
         child = Child(pid, receive)
         end = _monotonic() + request["suite_timeout"]
@@ -2022,7 +2093,7 @@ class Line:
         self.channel.close()
 
 
-def _run_suite(root, request, descriptor):
+def _run_suite(root, request, descriptor, tmp):
     """In the child: one pytest run, then the end of the process."""
     emit = _emitter(descriptor, request["nonce"])
     try:
@@ -2048,7 +2119,7 @@ def _run_suite(root, request, descriptor):
         if nodes is not None and not files:
             emit({"k": "done", "status": 5})
             _exit(0)
-        arguments = pytest_arguments(root, files, request.get("args", ()))
+        arguments = pytest_arguments(root, files, request.get("args", ()), tmp)
         status = int(pytest.main(arguments, plugins=[plugin]))
         emit({"k": "done", "status": status})
     except BaseException as error:
