@@ -38,6 +38,12 @@ class RepositoryError(EgcfgError):
     exit_code = EXIT_USAGE
 
 
+class EventError(EgcfgError):
+    """A workflow is set up so that it would be dangerous, or its event is not one that can be worked on."""
+
+    exit_code = EXIT_USAGE
+
+
 class ModelError(EgcfgError):
     """The language model cannot be loaded or has no room for the prompt."""
 
