@@ -770,7 +770,7 @@ def make_reporter(
                 self.captured = "\n".join(text for _, text in report.sections)[-output:]
 
         @pytest.hookimpl(hookwrapper=True, tryfirst=True)
-        def pytest_runtest_call(self, item):
+        def pytest_runtest_call(self):
             self.calling = True
             yield
             self.calling = False
