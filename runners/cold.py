@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -52,8 +52,13 @@ class Sandbox(Protocol):
     def close(self) -> None: ...
 
 
-Start = Callable[[Path | None], Sandbox]
-"""Starts a sandbox: with a read-only view of an overlay for warm use, or (None) with an empty writable repository."""
+class Start(Protocol):
+    """Starts a sandbox: with a read-only view of an overlay, or (None) with an empty writable repository.
+
+    warm: many executions are to come out the same, so that hashes are not random.
+    """
+
+    def __call__(self, overlay: Path | None, *, warm: bool = False) -> Sandbox: ...
 
 
 def run_suite(start: Start, workspace: Workspace, limits: Limits, request: SuiteRequest) -> SuiteRun:

@@ -95,7 +95,7 @@ class DockerRunner:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _start(self, overlay: Path | None) -> DockerSandbox:
+    def _start(self, overlay: Path | None, *, warm: bool = False) -> DockerSandbox:
         with _explained("The engine did not start the sandbox"):
             made = self._client.api.create_container(
                 self.image,
@@ -104,7 +104,7 @@ class DockerRunner:
                 stdin_open=True,
                 user=f"{_USER}:{_USER}",
                 working_dir="/",
-                environment=_environment(warm=overlay is not None),
+                environment=_environment(warm=warm),
                 labels={_LABEL: "1", _OWNER: _owner()},
                 host_config=self._host_config(overlay),
                 network_disabled=True,

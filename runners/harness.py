@@ -43,6 +43,7 @@ import tarfile
 import threading
 import time
 import types
+import warnings
 
 PROTOCOL = 1
 MESSAGE_CHARS = 2000
@@ -883,9 +884,17 @@ class Variants:
     def __init__(self, root, path, qualname, first_line, source):
         self.file = os.path.join(root, path)
         self.path, self.qualname, self.first_line, self.source = path, qualname, first_line, source
-        self.code = None
         tree = ast.parse(source)
         self.chain = find_function(tree, qualname, first_line)
+        self.generator = _yields(self.chain[-1])
+        self.original, self.refusal = [], ""
+        try:
+            self._split(source, tree)
+        except LookupError as error:
+            self.refusal = str(error)
+
+    def _split(self, source, tree):
+        """Find what lies around the outermost function; raise LookupError when it cannot be compiled alone."""
         self.flags = compile(tree, self.file, "exec", dont_inherit=True).co_flags & _FUTURE
         self.outer = next(n for n, node in enumerate(self.chain) if not isinstance(node, ast.ClassDef))
         lines = source.splitlines(keepends=True)
@@ -897,12 +906,16 @@ class Variants:
         self.headers = b"".join(
             _indent(lines[node.lineno - 1]) + b"class %s:\n" % node.name.encode() for node in classes
         )
-        self.original = self.codes(self.unit(source)[0])
-        self.skeleton = self._skeleton(self.unit(source)[1])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = self.unit(source)
+            self.original, self.skeleton = self.codes(tree), self._skeleton(tree)
         self.code = self.original[-1]
 
     def refuses(self):
         """Say why the code of this function cannot be swapped, judging by its text; "" if it can."""
+        if self.refusal:
+            return self.refusal
         for node in self.chain[self.outer :]:
             for decorator in getattr(node, "decorator_list", ()):
                 name = decorator.func if isinstance(decorator, ast.Call) else decorator
@@ -924,15 +937,15 @@ class Variants:
             raising = ast.Raise(call, None)
             raising.lineno, raising.col_offset = line, 0
             node.body.insert(place, raising)
-        elif self.code is not None and self.code.co_flags & 0x220 and not _yields(node) and _calls_frontier(node):
+        elif self.generator and not _yields(node) and _calls_frontier(node):
             node.body.append(_dead(ast.Expr(ast.Yield(None)), node.body[-1]))
         ast.fix_missing_locations(tree)
         if trace:
             _instrument_function(node)
             ast.fix_missing_locations(tree)
 
-    def unit(self, source, trace=False, sentinel=False):
-        """Return (compiled, tree) of the outermost function around the target, alone but under its own names."""
+    def unit(self, source):
+        """Return the tree of the outermost function around the target, alone but under its own names."""
         if not (source.startswith(self.prefix) and source.endswith(self.suffix)):
             raise LookupError("the file differs outside of the function")
         text = source[len(self.prefix) : len(source) - len(self.suffix)]
@@ -944,12 +957,11 @@ class Variants:
             if len(node.body) != 1 or type(node.body[0]) is not type(kind) or node.body[0].name != kind.name:
                 raise LookupError("the text does not stay inside the function")
             node = node.body[0]
-        self.transform(tree, trace=trace, sentinel=sentinel)
-        return compile(tree, self.file, "exec", flags=self.flags, dont_inherit=True), tree
+        return tree
 
-    def codes(self, module):
-        """Return the code objects from the outermost function to the target."""
-        codes, code = [], module
+    def codes(self, tree):
+        """Compile a tree; return the code objects from the outermost function to the target."""
+        codes, code = [], compile(tree, self.file, "exec", flags=self.flags, dont_inherit=True)
         for node in self.chain:
             line = _first_line(node)
             found = [c for c in code.co_consts if isinstance(c, types.CodeType) and c.co_name == node.name]
@@ -962,22 +974,29 @@ class Variants:
 
     def swap(self, functions, source, trace=False, sentinel=False):
         """Give every function object the code of a variant; raise LookupError if that is not the same as importing."""
-        module, tree = self.unit(source, trace, sentinel)
-        if self._skeleton(self.unit(source)[1]) != self.skeleton:
-            raise LookupError("the signature differs")
-        codes = self.codes(module)
-        missing = set(self.code.co_freevars) - set(codes[-1].co_freevars)
-        if missing:
-            node = find_function(tree, self.qualname, self.first_line)[-1]
-            names = ast.Tuple([ast.Name(name, ast.Load()) for name in sorted(missing)], ast.Load())
-            node.body.append(_dead(ast.Expr(names), node.body[-1]))
-            ast.fix_missing_locations(tree)
-            codes = self.codes(compile(tree, self.file, "exec", flags=self.flags, dont_inherit=True))
+        with warnings.catch_warnings():  # importing would show them to the tests, and may be what they fail on
+            warnings.simplefilter("error")
+            tree = self.unit(source)
+            if self._skeleton(tree) != self.skeleton:
+                raise LookupError("the signature differs")
+            self.transform(tree, trace=trace, sentinel=sentinel)
+            codes = self._same_scope(tree, self.codes(tree))
         for old, new in zip(self.original, codes):  # noqa: B905 (not in Python 3.9)
             if old.co_freevars != new.co_freevars or (old.co_flags ^ new.co_flags) & 0x2A0:
                 raise LookupError("the variant closes over other variables or is of another kind")
         for function, place in functions:
             function.__code__ = codes[place]
+
+    def _same_scope(self, tree, codes):
+        """Return the codes with the free variables that the variant no longer names, named where nothing runs."""
+        missing = set(self.code.co_freevars) - set(codes[-1].co_freevars)
+        if not missing:
+            return codes
+        node = find_function(tree, self.qualname, self.first_line)[-1]
+        names = ast.Tuple([ast.Name(name, ast.Load()) for name in sorted(missing)], ast.Load())
+        node.body.append(_dead(ast.Expr(names), node.body[-1]))
+        ast.fix_missing_locations(tree)
+        return self.codes(tree)
 
     def _skeleton(self, tree):
         node = find_function(tree, self.qualname, self.first_line)[-1]
@@ -988,16 +1007,32 @@ class Variants:
 
     def functions(self):
         """Return (function object, place in the chain) for all that live in this process."""
-        keys = {(code.co_name, code.co_firstlineno): place for place, code in enumerate(self.original)}
+        places = {code.co_firstlineno: place for place, code in enumerate(self.original)}
         real = os.path.realpath(self.file)
         found = []
         for candidate in gc.get_objects():
             if type(candidate) is types.FunctionType:
                 code = candidate.__code__
-                place = keys.get((code.co_name, code.co_firstlineno))
-                if place is not None and os.path.realpath(code.co_filename) == real:
-                    found.append((candidate, place))
+                place = places.get(code.co_firstlineno)
+                if place is not None and code.co_name == self.original[place].co_name:
+                    if os.path.realpath(code.co_filename) == real:
+                        found.append((candidate, place))
         return found
+
+    def copied(self, functions):
+        """Say how their code lives on elsewhere, where a swap would not reach it; "" if it does not."""
+        if any(function.__code__.co_code != self.original[place].co_code for function, place in functions):
+            return "its code was changed when it was imported"
+        if _holders({id(function.__code__): function.__code__ for function, _ in functions}):
+            return "something holds its code"
+        known = {code.co_code: code.co_name for code in self.original}
+        for candidate in gc.get_objects():
+            if type(candidate) is types.FunctionType:
+                code = candidate.__code__
+                if code.co_name != known.get(code.co_code, code.co_name) and code.co_filename.endswith(self.path):
+                    if code.co_firstlineno in (original.co_firstlineno for original in self.original):
+                        return "its code was copied"
+        return ""
 
     def hook_import(self, source, trace, sentinel):
         """Make the next import of the target's file compile `source`, with probes or sentinel as asked."""
@@ -1007,7 +1042,7 @@ class Variants:
         def source_to_code(loader, data, path, *args, **options):
             if os.path.realpath(os.fspath(path)) != real:
                 return plain(loader, data, path, *args, **options)
-            tree = ast.parse(source)
+            tree = ast.parse(source, os.fspath(path))
             self.transform(tree, trace=trace, sentinel=sentinel)
             return compile(tree, path, "exec", dont_inherit=True)
 
@@ -1022,6 +1057,19 @@ class Variants:
             return rewriting(module, data, module_path, *args, **options)
 
         rewrite.rewrite_asserts = rewrite_asserts
+
+
+def _holders(codes):
+    """Return what holds one of the code objects (by id), other than functions and the constants of a code object."""
+    ours = {id(codes)}
+    inner = list(codes.values())
+    while inner:
+        constants = inner.pop().co_consts
+        ours.add(id(constants))
+        inner += [constant for constant in constants if isinstance(constant, types.CodeType)]
+    found = [holder for code in codes.values() for holder in gc.get_referrers(code)]
+    known = (types.FunctionType, types.FrameType)
+    return [holder for holder in found if id(holder) not in ours and not isinstance(holder, known)]
 
 
 _FUTURE = 0
@@ -1453,6 +1501,12 @@ def _limit(kind, value):
 
 def _become_child(close, seconds, file_mib):
     """Turn a fresh fork into the process that runs code of the repository."""
+    _detach(close)
+    _cap(seconds, file_mib)
+
+
+def _detach(close):
+    """Make a fresh fork a group of its own that ends with its parent and has none of its descriptors."""
     with contextlib.suppress(OSError):
         os.setpgid(0, 0)
     for descriptor in close:
@@ -1462,10 +1516,60 @@ def _become_child(close, seconds, file_mib):
     _prctl(PR_SET_DUMPABLE, 1)
     with contextlib.suppress(OSError), _open("/proc/self/oom_score_adj", "w") as file:
         file.write("1000")
-    _limit(resource.RLIMIT_CPU, seconds + 2)
-    _limit(resource.RLIMIT_FSIZE, file_mib << 20)
     _limit(resource.RLIMIT_CORE, 0)
     signal.pthread_sigmask(signal.SIG_SETMASK, set())
+
+
+def _cap(seconds, file_mib):
+    """Limit what this process may use; the time is only a backstop behind the parent's deadline."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    _limit(resource.RLIMIT_CPU, used.ru_utime + used.ru_stime + seconds + 2)
+    _limit(resource.RLIMIT_FSIZE, file_mib << 20)
+
+
+_PAGE = mmap.PAGESIZE
+_MADV_POPULATE_WRITE = 23  # Linux 5.14; refused before, which costs nothing
+MAX_PAGES = 16384
+
+
+def _own_pages():
+    """Return [[address, bytes], ...] of the writable memory that this process no longer shares with its parent."""
+    found, left = [], MAX_PAGES
+    with _open("/proc/self/maps") as maps, _open("/proc/self/pagemap", "rb", buffering=0) as pagemap:
+        for line in maps.read().splitlines():
+            span, mode = line.split()[:2]
+            start, end = (int(number, 16) for number in span.split("-"))
+            if mode != "rw-p" or end - start > 1 << 30:
+                continue
+            pagemap.seek(start // _PAGE * 8)
+            entries = memoryview(pagemap.read((end - start) // _PAGE * 8)).cast("Q")
+            for place, entry in enumerate(entries):
+                if entry >> 63 and entry >> 56 & 1 and left > 0:  # present, and mapped by nobody else
+                    left -= 1
+                    address = start + place * _PAGE
+                    if found and sum(found[-1]) == address:
+                        found[-1][1] += _PAGE
+                    else:
+                        found.append([address, _PAGE])
+    return found
+
+
+def _copy_pages(ranges):
+    """Have the kernel copy these pages now instead of when each is first written to."""
+    import ctypes
+
+    advise = ctypes.CDLL(None).madvise
+    advise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+    for address, size in ranges:
+        advise(address, size, _MADV_POPULATE_WRITE)
+
+
+def _checked_ranges(value):
+    """Return the ranges a child reported, if that is what they are; it may be hostile."""
+    pairs = value if isinstance(value, list) else []
+    sound = [pair for pair in pairs if isinstance(pair, list) and [type(number) for number in pair] == [int, int]]
+    sound = [(address, size) for address, size in sound if 0 < address < 1 << 47 and 0 < size <= MAX_PAGES * _PAGE]
+    return sound if sum(size for _, size in sound) <= MAX_PAGES * _PAGE else []
 
 
 def _emitter(descriptor, nonce=""):
@@ -1492,11 +1596,25 @@ def _status(status):
 class Child:
     """A child as its parent sees it: lines until it ends, is too slow, or talks too much."""
 
-    def __init__(self, pid, descriptor):
+    def __init__(self, pid, descriptor, ear=-1):
         self.pid, self.descriptor, self.buffer, self.total = pid, descriptor, b"", 0
-        self.why, self.code, self.reaped = "", 0, False
+        self.ear = ear  # where a child that waits for its request listens
+        self.why, self.code, self.reaped, self.ended = "", 0, False, False
         self.pidfd = os.pidfd_open(pid) if hasattr(os, "pidfd_open") else -1
         os.set_blocking(descriptor, False)
+
+    def tell(self, request, end):
+        """Give a waiting child its request. Returns False when it is dead or does not read until `end`."""
+        view = memoryview(json.dumps(request, separators=(",", ":")).encode() + b"\n")
+        os.set_blocking(self.ear, False)
+        try:
+            while view:
+                if not select.select([], [self.ear], [], max(end - _monotonic(), 0))[1]:
+                    return False
+                view = view[_write(self.ear, view[:4096]) :]
+        except OSError:
+            return False
+        return True
 
     def lines(self, deadline):
         """Yield lines; `deadline` is called for the moment to give up. Afterwards `why` says how it ended."""
@@ -1556,16 +1674,19 @@ class Child:
                 _sleep(0.001)
 
     def end(self):
-        """Kill what is left of the child and its group."""
+        """Kill what is left of the child and its group. A second call does nothing."""
+        if self.ended:
+            return
+        self.ended = True
         for act in (lambda: os.killpg(self.pid, signal.SIGKILL), lambda: _kill(self.pid, signal.SIGKILL)):
             with contextlib.suppress(OSError):
                 act()
         if not self.reaped:
             with contextlib.suppress(OSError):
                 self.code = _status(os.waitpid(self.pid, 0)[1])
-        os.close(self.descriptor)
-        if self.pidfd >= 0:
-            os.close(self.pidfd)
+        for descriptor in (self.descriptor, self.pidfd, self.ear):
+            if descriptor >= 0:
+                os.close(descriptor)
 
 
 def _wipe(folder, keep):
@@ -1584,6 +1705,103 @@ def _wipe(folder, keep):
     return clean
 
 
+class Tree:
+    """A writable repository that is as it was after every execution. Raises OSError when it is too large to be kept.
+
+    What changed is seen by the time of the last change of status, which only the kernel sets; a file that changed a
+    moment ago is compared byte by byte, since the next change may carry the same time.
+    """
+
+    FILES, BYTES, MOMENT_NS = 20_000, 64 << 20, 50_000_000
+
+    def __init__(self, root):
+        self.root = root
+        self.folders, self.files, self.seen = {}, {}, {}
+        left = self.BYTES
+        for folder, folders, names in os.walk(root):
+            self.folders[folder] = (os.lstat(folder).st_mode, frozenset([*folders, *names]))
+            links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
+            for path in (os.path.join(folder, name) for name in [*names, *links]):
+                content = self._content(path)
+                left -= len(content)
+                if left < 0 or len(self.files) >= self.FILES:
+                    raise OSError("the repository is too large to be put back after every execution")
+                self.files[path] = (os.lstat(path).st_mode, content)
+
+    def put(self, path, content):
+        """Let a file have this content from now on."""
+        full = os.path.join(self.root, path)
+        self.files[full] = (self.files[full][0], content)
+        self._write(full)
+
+    def restore(self):
+        """Undo every change. Returns whether that was possible."""
+        try:
+            self._restore(self.root)
+        except OSError:
+            return False
+        return True
+
+    def _restore(self, folder):
+        mode, names = self.folders[folder]
+        if os.lstat(folder).st_mode != mode:
+            os.chmod(folder, mode & 0o7777)
+        present = set(os.listdir(folder))
+        for name in present - names:
+            self._remove(os.path.join(folder, name))
+        for name in names:
+            path = os.path.join(folder, name)
+            if path not in self.folders:
+                if name not in present or not self._unchanged(path):
+                    self._write(path)
+                continue
+            if name in present and (os.path.islink(path) or not os.path.isdir(path)):
+                self._remove(path)
+            os.makedirs(path, exist_ok=True)
+            self._restore(path)
+
+    def _unchanged(self, path):
+        now = os.lstat(path)
+        sign = (now.st_mode, now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns)
+        if self.seen.get(path) == sign:
+            return True
+        mode, content = self.files[path]
+        if now.st_mode != mode or self._content(path) != content:
+            return False
+        if time.time_ns() - now.st_ctime_ns > self.MOMENT_NS:
+            self.seen[path] = sign
+        return True
+
+    def _content(self, path):
+        if os.path.islink(path):
+            return os.fsencode(os.readlink(path))
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with _open(descriptor, "rb") as file:
+            return file.read(self.BYTES)
+
+    def _write(self, path):
+        mode, content = self.files[path]
+        self._remove(path)
+        if mode & 0o170000 == 0o120000:
+            os.symlink(content, path)
+            return
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        with _open(descriptor, "wb") as file:
+            file.write(content)
+            os.fchmod(descriptor, mode & 0o7777)
+
+    def _remove(self, path):
+        if os.path.isdir(path) and not os.path.islink(path):
+            for folder, folders, _ in os.walk(path):
+                os.chmod(folder, 0o700)
+                for name in folders:
+                    if not os.path.islink(os.path.join(folder, name)):
+                        os.chmod(os.path.join(folder, name), 0o700)
+            shutil.rmtree(path)
+        elif os.path.lexists(path):
+            os.unlink(path)
+
+
 # --- warm: zygotes, and one child per execution --------------------------------------------------------------------
 
 
@@ -1598,6 +1816,7 @@ class Zygote:
         self.variants = Variants(root, request["path"], request["qualname"], request["first_line"], source)
         self.called = False
         self.next_channel = None
+        self.waiting, self.pages, self.scout, self.dirty = None, None, False, False
 
     def main(self, channel, next_channel):
         """Run pytest up to its first conftest and serve there; children come back and go on."""
@@ -1624,8 +1843,7 @@ class Zygote:
         self.reporter = make_reporter(pytest, self._emit, self.places, wanted=self.nodes, on_test=self._on_test)
         status = pytest.main(arguments, plugins=[self.reporter, Hooks()])
         if self.role == "child":
-            self._emit({"k": "done", "status": int(status)})
-            _exit(0)
+            self._finish(int(status))
         _send(self.channel, {"ok": False, "why": "pytest ended with status %d before it ran a test" % int(status)})
         _exit(1)
 
@@ -1668,21 +1886,20 @@ class Zygote:
                     return
                 self.next_channel.close()
                 self.keep = _children()
-                continue
-            if request["op"] == "load":
+            elif request["op"] == "load":
                 self._load(request["modules"])
-                continue
-            if self.execute(request, self._import_variant):
+            elif self.execute(request, self._import_variant):
                 return
         _exit(0)
 
     def serve_swaps(self, session):
         """At the fork point after collection."""
+        watched = sys.getprofile() is self.profile
         sys.setprofile(None)
         threading.setprofile(None)
         self.items = {item.nodeid: item for item in session.items}
         self.functions = self.variants.functions()
-        why = self.refuses()
+        why = self.refuses() if watched else "the repository installs a profiler"
         _send(self.channel, {"ok": not why, "why": why, "modules": self._foreign()})
         self._settle()
         for request in _requests(self.channel):
@@ -1720,8 +1937,8 @@ class Zygote:
 
     def _watch(self):
         """Notice a call of the target during collection: its results would be old under a swap."""
-        code = self.variants.code
-        name, line, real = code.co_name, code.co_firstlineno, os.path.realpath(self.variants.file)
+        name, line = self.variants.qualname.rpartition(".")[2], self.variants.first_line
+        real = os.path.realpath(self.variants.file)
 
         def profile(frame, event, _argument):
             seen = frame.f_code
@@ -1729,10 +1946,13 @@ class Zygote:
                 if os.path.realpath(seen.co_filename) == real:
                     self.called = True
 
+        self.profile = profile
         threading.setprofile(profile)
         sys.setprofile(profile)
 
     def refuses(self):
+        if self.variants.refusal:
+            return self.variants.refusal
         if not self.items:
             return "no test was collected: %s" % (self.trouble or "the node ids are unknown")
         if self.called:
@@ -1747,48 +1967,107 @@ class Zygote:
                 loader = getattr(getattr(module, "__spec__", None), "loader", None)
                 if type(loader).__name__ == "AssertionRewritingHook":
                     return "its module is rewritten by pytest"
+        copied = self.variants.copied(self.functions)
+        if copied:
+            return copied
         with _open("/proc/self/status") as file:
             threads = next(int(line.split()[1]) for line in file if line.startswith("Threads"))
         return "%d threads are running" % threads if threads != 1 else self.variants.refuses()
 
     def execute(self, request, prepare):
-        """Answer one request by forking. Returns True in the child, which goes on to run the tests."""
+        """Answer one request by a child. Returns True in the child, which goes on to run the tests."""
         started = _monotonic()
-        timeout = float(request["timeout"])
-        self.pending = [node for node in self.nodes if node in set(request.get("nodes") or self.nodes)]
-        answer = {"tests": [], "errors": [], "why": "", "dirty": False}
-        limit = timeout
+        limit, wanted = float(request["timeout"]), set(request.get("nodes") or self.nodes)
+        pending = [node for node in self.nodes if node in wanted]
+        answer = {"tests": [], "errors": [], "why": ""}
         for _ in range(3):
-            self.tape.clear()
-            receive, send = os.pipe()
-            pid = _fork()
-            if pid == 0:
-                self.role = "child"
-                self.emit = _emitter(send)
-                _become_child([receive, self.channel.fileno()], timeout * 2, request["file_mib"])
-                self._variant(request, prepare)
+            child, frames = self._converse(dict(request, nodes=pending), limit, prepare)
+            if child is None:
                 return True
-            os.close(send)
-            child = Child(pid, receive)
-            frames = self._gather(child, _monotonic() + limit)
-            child.end()
-            answer["dirty"] = not _sweep(self.keep)
-            if self.tmp and not _wipe(self.tmp, self.files):
-                answer["dirty"] = True
             refused = next((frame["why"] for frame in frames if frame["k"] == "refused"), None)
             if refused is not None:
                 answer["why"] = str(refused)
                 break
             last = self._merge(answer, frames, child)
-            if last is None or last not in self.pending:
+            if last is None or last not in pending:
                 break
-            self.pending = self.pending[self.pending.index(last) + 1 :]
-            limit = timeout / 2
-            if not self.pending:
+            pending, limit = pending[pending.index(last) + 1 :], limit / 2
+            if not pending:
                 break
+            self._clean(child)
         answer["d"] = round(_monotonic() - started, 6)
         _send(self.channel, answer)
+        self._clean(child)
+        _send(self.channel, {"dirty": self.dirty})
+        if request.get("again"):
+            self.waiting = self._spawn(prepare)
+            return self.waiting is None
         return False
+
+    def _converse(self, request, limit, prepare):
+        """Return (child, what it said) for a request given to the child that waits; (None, None) in the child itself.
+
+        One that dies or stops while it waits, which code in another child can bring about, is replaced once.
+        """
+        for _ in range(2):
+            child, self.waiting = self.waiting or self._spawn(prepare), None
+            if child is None:
+                return None, None
+            self.tape.clear()
+            end = _monotonic() + limit
+            request["scout"] = bool(request.get("again")) and self.pages is None
+            frames = self._gather(child, end) if child.tell(request, end) else []
+            if frames:
+                break
+            self._clean(child)
+        pages = next((frame.get("r") for frame in frames if frame["k"] == "pages"), None)
+        if pages is not None:
+            self.pages = _checked_ranges(pages)
+        return child, frames
+
+    def _spawn(self, prepare):
+        """Fork the child that will run the next request. Returns it; None in the child, once it has its request."""
+        receive, send = os.pipe()
+        ear, tell = os.pipe()
+        parent = os.getpid()
+        pid = _fork()
+        if pid:
+            os.close(send)
+            os.close(ear)
+            return Child(pid, receive, tell)
+        self.role = "child"
+        self.emit = _emitter(send)
+        _detach([receive, tell, self.channel.fileno()])
+        if os.getppid() != parent:  # it ended before we could ask to end with it
+            _exit(1)
+        request = self._await(ear)
+        self.pending, self.scout = request["nodes"], request["scout"]
+        self._variant(request, prepare)
+        return None
+
+    def _await(self, ear):
+        """Wait for the request, with the memory that it will take already made our own."""
+        if self.pages:
+            _copy_pages(self.pages)
+        _prctl(PR_SET_DUMPABLE, 0)  # until then nobody may look into this process or change it
+        heard = b""
+        while not heard.endswith(b"\n"):
+            data = _read(ear, 1 << 16)
+            if not data:
+                _exit(0)
+            heard += data
+        os.close(ear)
+        request = json.loads(heard)
+        _prctl(PR_SET_DUMPABLE, 1)
+        _cap(2 * request["timeout"], request["file_mib"])
+        self.emit({"k": "begun"})
+        return request
+
+    def _clean(self, child):
+        """Remove what a child left; what cannot be removed makes this process unfit for another."""
+        child.end()
+        swept = _sweep(self.keep)
+        self.dirty = self.dirty or not swept or (bool(self.tmp) and not _wipe(self.tmp, self.files))
 
     def _gather(self, child, end):
         frames = []
@@ -1802,6 +2081,14 @@ class Zygote:
             except ValueError:
                 continue
         return frames
+
+    def _finish(self, status):
+        """In the child: say that all is said, and end."""
+        if self.scout:
+            with contextlib.suppress(Exception):
+                self.emit({"k": "pages", "r": _own_pages()})
+        self.emit({"k": "done", "status": status})
+        _exit(0)
 
     def _merge(self, answer, frames, child):
         """Add one child's tests to the answer. Return the test during which the child ended, if any."""
@@ -1861,8 +2148,7 @@ class Zygote:
             following = items[place + 1] if place + 1 < len(items) else None
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
             self._close_trace()
-        self.emit({"k": "done", "status": 0})
-        _exit(0)
+        self._finish(0)
 
 
 def _files_of(nodes, root):
@@ -1894,7 +2180,8 @@ class Server:
         self.source, self.sink = source, sink
         self.pending = b""
         self.root, self.tmp = "", ""
-        self.zygote, self.channels, self.tape = 0, {}, None
+        self.zygote, self.channels, self.tape, self.dirty = 0, {}, None, False
+        self.tree, self.path = None, ""
 
     def serve(self):
         signal.pthread_sigmask(signal.SIG_BLOCK, set(range(1, signal.NSIG)) - {signal.SIGKILL, signal.SIGSTOP, 32, 33})
@@ -1967,6 +2254,7 @@ class Server:
             extra = {"filter": "fully_trusted"} if hasattr(tarfile, "data_filter") else {}
             archive.extractall(self.root, **extra)  # the host wrote it
             count = len(archive.getnames())
+        self.tree = Tree(self.root) if request.get("keep") else None
         self._reply({"k": "files", "count": count})
 
     def do_suite(self, request):
@@ -2006,6 +2294,7 @@ class Server:
     def do_prepare(self, request):
         """Start the zygotes of a warm session."""
         self._drop()
+        self.dirty, self.path = False, request["path"]
         self.tape = Tape()
         ours, theirs = socket.socketpair()
         ours2, theirs2 = socket.socketpair()
@@ -2043,11 +2332,20 @@ class Server:
             _exit(1)
 
     def do_execute(self, request):
-        """Have a zygote run the tests on one variant."""
+        """Have a zygote run the tests on one variant; it cleans up once the answer is on its way."""
         line = self.channels[request["level"]]
+        if self.dirty:
+            self._reply({"k": "executed", "d": {"why": "unclean", "dirty": True}})
+            return
+        if self.tree is not None:
+            self.tree.put(self.path, base64.b64decode(request["source"]))
         line.send(request)
         answer = line.receive(3 * request["timeout"] + 10)
         self._reply({"k": "executed", "d": answer})
+        rest = line.receive(30) if answer is not None else None
+        self.dirty = rest is None or rest.get("dirty") is not False
+        if self.tree is not None and not self.tree.restore():
+            self.dirty = True
 
     def _drop(self):
         for line in self.channels.values():

@@ -181,12 +181,12 @@ class LocalRunner:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _start(self, overlay: Path | None) -> LocalSandbox:
+    def _start(self, overlay: Path | None, *, warm: bool = False) -> LocalSandbox:
         if self.isolated:
-            return LocalSandbox(*self._in_bubblewrap(overlay), self._limits, str(self._root), True)
-        return LocalSandbox(*self._bare(overlay), self._limits, str(self._root), False)
+            return LocalSandbox(*self._in_bubblewrap(overlay, warm), self._limits, str(self._root), True)
+        return LocalSandbox(*self._bare(overlay, warm), self._limits, str(self._root), False)
 
-    def _in_bubblewrap(self, overlay: Path | None) -> tuple[list[str], dict[str, str], str, str]:
+    def _in_bubblewrap(self, overlay: Path | None, warm: bool) -> tuple[list[str], dict[str, str], str, str]:
         bwrap = shutil.which("bwrap") or "bwrap"
         inside = _INSIDE if not str(self._root).startswith(_INSIDE + "/") else "/egcfg-repo"
         size = str(self._limits.memory_mib << 20)
@@ -196,7 +196,7 @@ class LocalRunner:
             command += ["--size", size, "--perms", "0755", "--tmpfs", inside]
         else:
             command += ["--ro-bind", str(overlay), inside]
-        environment = _environment("/tmp", self._interpreter.path, warm=overlay is not None)
+        environment = _environment("/tmp", self._interpreter.path, warm=warm)
         for name, value in environment.items():
             command += ["--setenv", name, value]
         command += ["--chdir", "/", "--remount-ro", "/", self._interpreter.path, *INTERPRETER_FLAGS]
@@ -225,10 +225,10 @@ class LocalRunner:
                 mounted.append(folder)
         return options
 
-    def _bare(self, overlay: Path | None) -> tuple[list[str], dict[str, str], str, str]:
+    def _bare(self, overlay: Path | None, warm: bool) -> tuple[list[str], dict[str, str], str, str]:
         temporary = self._workspace.temporary()
         inside = overlay if overlay is not None else self._workspace.temporary() / "repo"
-        environment = _environment(str(temporary), self._interpreter.path, warm=overlay is not None)
+        environment = _environment(str(temporary), self._interpreter.path, warm=warm)
         return [self._interpreter.path, *INTERPRETER_FLAGS], environment, str(inside), str(temporary)
 
 

@@ -17,7 +17,7 @@ Outcome = Literal[
     "passed", "failed", "error", "skipped", "xfailed", "xpassed", "frontier", "timeout", "crashed", "missing"
 ]
 Phase = Literal["collect", "setup", "call", "teardown"]
-EventKind = Literal["line", "call", "return", "raise", "yield", "frontier"]
+EventKind = Literal["line", "return", "raise", "yield", "frontier"]
 
 FRONTIER = "__egcfg_frontier__"  # `raise __egcfg_frontier__()` marks where a half-written body ends
 
@@ -60,6 +60,7 @@ class Limits:
     cpus: float = 1.0
     output_kib: int = 64  # captured output kept per run
     trace_events: int = 300  # recorded events per test
+    workers: int = 0  # sandboxes of one warm session; 0: one for each CPU, at most four
 
 
 @dataclass(frozen=True, slots=True)

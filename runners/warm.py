@@ -1,24 +1,28 @@
-"""Warm sessions: one sandbox, many variants of one function, each in a forked child. The source of traces.
+"""Warm sessions: variants of one function, each in a forked child of a warm sandbox. The source of traces.
 
 Opening a session calibrates it: the original body must come out as it does cold, and a body that only raises must be
 seen by the tests, at the import level and, behind its guard, at the swap level. A level that disagrees is not used.
+A session in which many variants are run opens further sandboxes behind the first and spreads each batch over them.
 """
 
 from __future__ import annotations
 
+import os
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 from types import TracebackType
-from typing import Any
 
-from runners.cold import Sandbox, Start, require_pytest, run_suite
-from runners.runner import Execution, Limits, SandboxLost, SuiteRequest, Target, TestRun, Trace
-from runners.wire import ExecutionReply, encode, parse_execution, text
-from runners.workspace import Workspace, replace_file
+from runners.cold import Start, run_suite
+from runners.runner import Execution, Limits, RunnerError, SuiteRequest, SuiteRun, Target, TestRun, Trace
+from runners.wire import ExecutionReply
+from runners.worker import Calibration, Job, Level, Worker, calibrate, met_read_only
+from runners.workspace import Workspace
 
-_PREPARE_TIMEOUT_S = 60.0
+ENOUGH = 12  # variants after which a session is worth more than one sandbox
+MOST_WORKERS = 4  # when the caller leaves their number open
 
 
 class WarmSession:
@@ -36,25 +40,49 @@ class WarmSession:
         self.level = "cold"
         self.executions = 0
         self.why: dict[str, str] = {}  # why a faster level is not used, for reports
-        self._start, self._workspace, self._limits, self._target = start, workspace, limits, target
-        self._nodes = list(dict.fromkeys(node_ids))
-        self._arguments = tuple(pytest_args)
-        self._original = target.base.get(target.path) or workspace.read(target.path)
-        self._overlay: Path | None = None
-        self._sandbox: Sandbox | None = None
+        self.writable = False  # the tests have a tree they may write into
+        self._never_writable = False  # it is too large to be put back
+        self._job = Job(start, workspace, limits, target, tuple(dict.fromkeys(node_ids)), tuple(pytest_args))
+        self._wanted = limits.workers or min(MOST_WORKERS, len(os.sched_getaffinity(0)))
+        self._threads = ThreadPoolExecutor(max(1, self._wanted - 1), "egcfg-worker")  # a sandbox ends with its thread
+        self._main = Worker(self._job, swap=True)
+        self._others: list[Future[Worker | None]] = []
+        self._closed = False
         try:
             self._calibrate()
         except BaseException:
-            self._close_sandbox()
+            self.close()
             raise
 
+    @property
+    def workers(self) -> int:
+        """How many sandboxes are ready."""
+        return 1 + sum(1 for _ in self._helpers())
+
     def execute(self, sources: Sequence[bytes], *, trace: bool = False) -> list[Execution]:
-        """Run the guiding tests on each variant, in order."""
-        return [self._execute_one(source, trace) for source in sources]
+        """Run the guiding tests on each variant; the results are in order, whatever sandbox they come from."""
+        self.executions += len(sources)
+        helpers = list(self._helpers()) if len(sources) > 1 and self.level != "cold" else []
+        work = _Work(sources)
+        running = [self._threads.submit(self._drain, helper, work, trace) for helper in helpers]
+        try:
+            self._drain(self._main, work, trace)
+        finally:
+            work.stop()
+            for future in running:
+                if not future.cancel():  # one that has not begun has nothing left to do
+                    future.result()
+        if self.executions >= ENOUGH and len(sources) > 1:
+            self._open_others()
+        return work.results()
 
     def close(self) -> None:
-        """End the sandbox."""
-        self._close_sandbox()
+        """End the sandboxes."""
+        self._closed = True
+        self._main.close()
+        self._threads.shutdown(wait=True, cancel_futures=True)
+        for worker in self._helpers():
+            worker.close()
 
     def __enter__(self) -> WarmSession:
         return self
@@ -64,152 +92,137 @@ class WarmSession:
     ) -> None:
         self.close()
 
-    def _execute_one(self, source: bytes, trace: bool) -> Execution:
-        self.executions += 1
-        for level in ("swap", "import")[("swap", "import", "cold").index(self.level) :]:
-            reply = self._ask_patiently(level, source, trace)
+    # ------------------------------------------------------------------------------------------------ one variant
+
+    def _drain(self, worker: Worker, work: _Work, trace: bool) -> None:
+        for place, source in work:
+            work.put(place, self._execute_one(worker, source, trace))
+
+    def _execute_one(self, worker: Worker, source: bytes, trace: bool) -> Execution:
+        reply = self._try_levels(worker, source, trace)
+        if reply is not None and met_read_only(reply.runs) and self._give_writable(worker):
+            reply = self._try_levels(worker, source, trace)
+        return self._execute_cold(source, trace) if reply is None else Execution(reply.runs, reply.duration_s)
+
+    def _give_writable(self, worker: Worker) -> bool:
+        """Give the tests a tree they may write into: a body that comes further may be the first to write."""
+        if worker.writable or self._never_writable:
+            return False
+        worker.close()
+        worker.writable = True
+        try:
+            worker.open()
+        except RunnerError:
+            worker.writable, self._never_writable = False, True
+            return False
+        self.writable = True
+        return True
+
+    def _try_levels(self, worker: Worker, source: bytes, trace: bool) -> ExecutionReply | None:
+        """Return what the fastest level that takes this variant says, None if none does."""
+        levels: tuple[Level, ...] = ("swap", "import")
+        for level in levels[("swap", "import", "cold").index(self.level) :]:
+            reply = worker.run(level, source, trace=trace)
             if reply is not None and not reply.refused:
-                return Execution(reply.runs, reply.duration_s)
+                return reply
             if reply is not None and reply.refused.startswith("SyntaxError"):
-                return Execution(tuple(_unparsable(node, reply.refused, trace) for node in self._nodes))
-        return self._execute_cold(source, trace)
+                runs = tuple(_unparsable(node, reply.refused, trace) for node in self._job.nodes)
+                return ExecutionReply(runs, 0.0, "", {}, False)
+        return None
 
     def _execute_cold(self, source: bytes, trace: bool) -> Execution:
-        request = SuiteRequest(
-            tuple(self._nodes), {**self._target.base, self._target.path: source}, pytest_args=self._arguments
-        )
         started = time.monotonic()
-        suite = run_suite(self._start, self._workspace, self._limits, request)
+        suite = self._run_cold(self._job.files(source))
         runs = suite.by_id()
         lost = Trace(lost="cold runs are not traced") if trace else None
-        ordered = (runs.get(node, TestRun(node, "missing", message=suite.reason)) for node in self._nodes)
+        ordered = (runs.get(node, TestRun(node, "missing", message=suite.reason)) for node in self._job.nodes)
         return Execution(tuple(_with_trace(run, lost) for run in ordered), time.monotonic() - started)
 
-    def _ask_patiently(self, level: str, source: bytes, trace: bool) -> ExecutionReply | None:
-        """Ask once, and once more in a new sandbox if this one is lost; None when none can be started.
+    def _run_cold(self, files: dict[str, bytes]) -> SuiteRun:
+        job = self._job
+        request = SuiteRequest(job.nodes, files, pytest_args=job.pytest_args)
+        return run_suite(job.start, job.workspace, job.limits, request)
 
-        A variant during which two sandboxes were lost is taken to be the cause.
-        """
-        lost = ""
-        for _ in range(2):
-            try:
-                if self._sandbox is None and level not in self._prepare(swap=self.level == "swap"):
-                    return None
-            except SandboxLost:
-                self._close_sandbox()
-                continue
-            try:
-                reply = self._ask(level, source, trace=trace)
-            except SandboxLost as error:
-                self._close_sandbox()
-                lost = error.message
-                continue
-            if reply.dirty:  # something survived: the next execution starts afresh
-                self._close_sandbox()
-            return reply
-        if not lost:
-            return None
-        gone = Trace(lost="the sandbox was lost") if trace else None
-        runs = tuple(TestRun(node, "crashed", message=lost, trace=gone) for node in self._nodes)
-        return ExecutionReply(runs, 0.0, "", {}, False)
-
-    def _ask(self, level: str, source: bytes, *, trace: bool = False, sentinel: bool = False) -> ExecutionReply:
-        assert self._sandbox is not None
-        assert self._overlay is not None
-        replace_file(self._overlay, self._target.path, source)
-        timeout = self._limits.execution_timeout_s
-        frame: dict[str, Any] = {
-            "op": "execute",
-            "level": level,
-            "source": encode(source),
-            "trace": trace,
-            "sentinel": sentinel,
-            "timeout": timeout,
-            "file_mib": self._limits.file_mib,
-            "events": self._limits.trace_events,
-        }
-        self._sandbox.channel.send(frame)
-        reply = self._sandbox.channel.expect("executed", 3 * timeout + 20)
-        return parse_execution(reply, self._nodes, trace, timeout)
-
-    def _prepare(self, *, swap: bool) -> set[str]:
-        """Start the sandbox and its zygotes; return the levels that are ready."""
-        if self._overlay is None:
-            self._overlay = self._workspace.overlay()
-            for path, content in self._target.base.items():
-                replace_file(self._overlay, path, content)
-        replace_file(self._overlay, self._target.path, self._original)
-        self._sandbox = self._start(self._overlay)
-        require_pytest(self._sandbox.hello)
-        self._sandbox.channel.send(
-            {
-                "op": "prepare",
-                "path": self._target.path,
-                "qualname": self._target.qualname,
-                "first_line": self._target.first_line,
-                "source": encode(self._original),
-                "nodes": self._nodes,
-                "args": list(self._arguments),
-                "swap": swap,
-                "timeout": _PREPARE_TIMEOUT_S,
-            }
-        )
-        reply = self._sandbox.channel.expect("prepared", 2 * _PREPARE_TIMEOUT_S + 10)
-        ready = set()
-        for level in ("import", "swap"):
-            answer = reply.get(level)
-            if isinstance(answer, dict) and answer.get("ok") is True:
-                ready.add(level)
-            elif level == "import" or swap:
-                said = text(answer.get("why"), 300) if isinstance(answer, dict) else ""
-                self.why[level] = said or "it did not start"
-        return ready
+    # ------------------------------------------------------------------------------------------------ the workers
 
     def _calibrate(self) -> None:
-        """Find the fastest level that tells the truth about these tests."""
-        request = SuiteRequest(tuple(self._nodes), self._target.base, pytest_args=self._arguments)
-        cold = run_suite(self._start, self._workspace, self._limits, request)
-        truth = [_outcome(run) for run in cold.tests]
-        ready = self._prepare(swap=True)
-        reached: dict[str, bool] = {}
-        for level in ("import", "swap"):
-            if level not in ready:
-                break
-            try:
-                plain = self._ask(level, self._original)
-                sentinel = self._ask(level, self._original, sentinel=True)
-            except SandboxLost as error:
-                self.why[level] = error.message
-                break
-            if plain.refused or sentinel.refused:
-                self.why[level] = plain.refused or sentinel.refused
-                break
-            if [_outcome(run) for run in plain.runs] != truth:
-                self.why[level] = _difference(truth, [_outcome(run) for run in plain.runs])
-                break
-            if level == "swap" and sentinel.reached != reached:
-                self.why[level] = "a body that only raises reaches other tests than when it is imported"
-                break
-            reached = sentinel.reached
-            self.level = level
-        if self.level == "cold":
-            self._close_sandbox()
+        """Find the fastest level that tells the truth, on a tree that can be written into if need be."""
+        cold = self._threads.submit(self._run_cold, self._job.files())
+        try:
+            self._main.open()
+        finally:
+            truth = cold.result().tests
+        found = calibrate(self._main, truth)
+        if found.read_only and "swap" not in found.levels:
+            found = self._calibrate_writable(truth) or found
+        self.why = found.why
+        if found.levels:
+            self.level = found.levels[-1]
+        else:
+            self._main.close()
 
-    def _close_sandbox(self) -> None:
-        sandbox, self._sandbox = self._sandbox, None
-        if sandbox is not None:
-            sandbox.close()
+    def _calibrate_writable(self, truth: Sequence[TestRun]) -> Calibration | None:
+        worker = Worker(self._job, swap=True, writable=True)
+        try:
+            worker.open()
+            found = calibrate(worker, truth)
+        except RunnerError:
+            worker.close()
+            return None
+        self._main.close()
+        self._main, self.writable = worker, True
+        return found
+
+    def _open_others(self) -> None:
+        """Start the other sandboxes, without waiting for them."""
+        if self.level != "cold" and not self._closed:
+            missing = self._wanted - 1 - len(self._others)
+            self._others += [self._threads.submit(self._open_one) for _ in range(missing)]
+
+    def _open_one(self) -> Worker | None:
+        worker = Worker(self._job, swap="swap" in self._main.ready, writable=self.writable)
+        try:
+            ready = worker.open()
+        except (RunnerError, OSError):
+            return None
+        if self._closed or ready != self._main.ready:
+            worker.close()
+            return None
+        return worker
+
+    def _helpers(self) -> Iterator[Worker]:
+        for future in self._others:
+            if future.done() and not future.cancelled() and (worker := future.result()) is not None:
+                yield worker
 
 
-def _outcome(run: TestRun) -> tuple[str, str, str, str]:
-    return run.node_id, run.outcome, run.phase, run.exception
+class _Work:
+    """Variants that several threads take one after the other, and what became of each."""
 
+    def __init__(self, sources: Sequence[bytes]) -> None:
+        self._left = iter(enumerate(sources))
+        self._lock = threading.Lock()
+        self._results: list[Execution | None] = [None] * len(sources)
+        self._stopped = False
 
-def _difference(truth: list[tuple[str, str, str, str]], seen: list[tuple[str, str, str, str]]) -> str:
-    for cold, warm in zip(truth, seen, strict=False):
-        if cold != warm:
-            return f"{cold[0]} is {cold[1]} {cold[3]} cold and {warm[1]} {warm[3]} here"
-    return "other tests were run than cold"
+    def __iter__(self) -> Iterator[tuple[int, bytes]]:
+        while True:
+            with self._lock:
+                taken = None if self._stopped else next(self._left, None)
+            if taken is None:
+                return
+            yield taken
+
+    def put(self, place: int, execution: Execution) -> None:
+        self._results[place] = execution
+
+    def stop(self) -> None:
+        """Hand out nothing more."""
+        self._stopped = True
+
+    def results(self) -> list[Execution]:
+        """Return them all; every variant has been run."""
+        return [execution for execution in self._results if execution is not None]
 
 
 def _with_trace(run: TestRun, trace: Trace | None) -> TestRun:

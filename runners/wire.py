@@ -201,9 +201,9 @@ class Channel:
         except OSError as error:
             raise self._lost("The sandbox stopped listening", error) from error
 
-    def send_files(self, archive: bytes, timeout_s: float = 120.0) -> int:
-        """Send the repository as a tar; return how many entries arrived."""
-        self.send({"op": "files", "size": len(archive)})
+    def send_files(self, archive: bytes, timeout_s: float = 120.0, *, keep: bool = False) -> int:
+        """Send the repository as a tar; return how many entries arrived. keep: put it back after every execution."""
+        self.send({"op": "files", "size": len(archive), "keep": keep})
         self.send_bytes(archive, timeout_s)
         return _count(self.expect("files", timeout_s).get("count"))
 
