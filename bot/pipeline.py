@@ -22,6 +22,7 @@ from bot.config import Config
 from bot.context import build_task
 from bot.decoding.edit_pool import names_in_scope
 from bot.discover import discover
+from bot.doubt import reconsidered
 from bot.errors import RepositoryError
 from bot.functions import BodyError, FunctionText, find_function
 from bot.generate import Arm, generate, portfolio
@@ -288,7 +289,8 @@ class _Search:
                 self.emit("note", text=reasons[-1])
                 continue
             if found is not None:
-                return Repair(failures, tuple(suspects), *found, self.spent)
+                reason = "" if found[2].publishable else "Several patches pass; a person has to choose."
+                return Repair(failures, tuple(suspects), *found, self.spent, reason)
         if self.doubtful:
             best = min(self.doubtful, key=lambda item: len(item[1].diff))
             return Repair(failures, tuple(suspects), *best, self.spent, "Only patches of doubtful worth were found.")
@@ -319,8 +321,9 @@ class _Search:
                 if judged is None:
                     continue
                 patch, verdict = judged
+                verdict = self._reconsidered(candidate, patch, verdict, rivals, function, failures, bool(held_out))
                 self.emit("verdict", verdict=verdict, patch=patch)
-                if verdict.publishable:
+                if verdict.publishable or verdict.rivals:  # which of them is right is not told by other functions
                     return candidate, patch, verdict
                 if verdict.word == "suspect":
                     self.doubtful.append((candidate, patch, verdict))
@@ -384,6 +387,32 @@ class _Search:
         self.emit("stage", name="verify", text="Judging the patch in a fresh process on a fresh copy")
         return patch, verify(
             patch, failures, self.discovery, self.runner, held_out=held_out, read=lambda path: _read(self.root, path)
+        )
+
+    def _reconsidered(
+        self,
+        candidate: Candidate,
+        patch: Patch,
+        verdict: Verdict,
+        passing: Sequence[Candidate],
+        function: FunctionText,
+        failures: tuple[TestFailure, ...],
+        held_out: bool,
+    ) -> Verdict:
+        """Return the verdict with what the patch changes, and what else passes."""
+        return reconsidered(
+            candidate,
+            patch,
+            verdict,
+            passing,
+            function,
+            failures=failures,
+            discovery=self.discovery,
+            runner=self.runner,
+            held_out=held_out,
+            judge=lambda rival: verify(
+                rival, failures, self.discovery, self.runner, read=lambda path: _read(self.root, path)
+            ),
         )
 
 

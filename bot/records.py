@@ -154,6 +154,25 @@ class Patch:
 
 
 @dataclass(frozen=True, slots=True)
+class Difference:
+    """One call of a function on which two bodies do different things. All texts are safe, short ones."""
+
+    node_id: str  # the test that made the call
+    arguments: str
+    before: str  # what the one body does
+    after: str  # what the other does
+    nearby: bool = False  # no test made this call: it is a small step away from one that a test made
+
+
+@dataclass(frozen=True, slots=True)
+class Rival:
+    """Another patch that passes everything too, is about as small, and does something else on these calls."""
+
+    diff: str
+    differences: tuple[Difference, ...]  # before: with the patch that is judged; after: with this one
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """The judgement of a patch by cold runs."""
 
@@ -164,6 +183,9 @@ class Verdict:
     broken: tuple[str, ...] = ()  # node ids that passed before and do not now
     regression_tests: int = 0
     level: str = ""  # how it was judged: "J4 in docker"
+    compared: int = 0  # calls of passing tests that the old and the new body were both seen to do
+    differences: tuple[Difference, ...] = ()  # those of them on which they differ
+    rivals: tuple[Rival, ...] = ()  # because of which a person has to choose
 
     @property
     def publishable(self) -> bool:

@@ -35,7 +35,7 @@ MESSAGE_LIMIT = 2_000  # characters of one failure's message
 WORDS = {
     "strong": "every failing test passes, also those the search never saw, and nothing else broke",
     "plausible": "every failing test passes and nothing else broke, but no test was held out to judge it",
-    "suspect": "the tests pass, but the patch smells of having learnt them by heart",
+    "suspect": "the tests pass, but there is reason to doubt that this is the change that is meant",
     "rejected": "the patch did not stand a fresh run",
 }
 UNPRINTABLE = re.compile(

@@ -23,7 +23,7 @@ from rich.text import Text
 
 from bot import report
 from bot.journal import masked_urls
-from bot.records import Discovery, Patch, Repair, Suspect, TestFailure, Verdict
+from bot.records import Difference, Discovery, Patch, Repair, Suspect, TestFailure, Verdict
 
 if TYPE_CHECKING:
     from bot.pipeline import Group as FailureGroup
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 QUIET, NORMAL, VERBOSE, DEBUG = -1, 0, 1, 2
 SHOWN_LINES = 14  # of the body being written
 SHOWN_FAILURES = 20
+SHOWN_DIFFERENCES = 5
 PLAIN_WIDTH = 120
 COLOURS = {"strong": "bold green", "plausible": "green", "suspect": "yellow", "rejected": "red"}
 COMMAND = re.compile(r"(?m)^([\s\u2028\u2029]*):(?=:)|##(?=\[)")
@@ -277,10 +278,29 @@ class Terminal:
         else:
             head = Text.assemble(("not repaired", "red"), f": {self._clean(repair.reason)}")
         out.print(head, soft_wrap=True)
+        if repair.verdict is not None:
+            self._behaviour(repair.verdict, out)
         for failure in repair.failures[:SHOWN_FAILURES]:
             self._line(out, f"    {self._clean(failure.node_id)}")
         if len(repair.failures) > SHOWN_FAILURES:
             self._line(out, f"    and {len(repair.failures) - SHOWN_FAILURES} more")
+
+    def _behaviour(self, verdict: Verdict, out: Console) -> None:
+        """Print what a patch changes beside the failing tests, and what a person has to choose from."""
+        if verdict.differences:
+            count, total = len(verdict.differences), verdict.compared
+            self._line(out, f"  changes the result of {count} of {total} calls recorded in passing tests:", "yellow")
+            self._differences(verdict.differences, out)
+        for rival in verdict.rivals:
+            self._line(out, "  which result is right? (this patch -> another that passes as well)", "yellow")
+            self._differences(rival.differences, out)
+            out.print(self._diff(rival.diff, out))
+
+    def _differences(self, differences: Sequence[Difference], out: Console) -> None:
+        for one in differences[:SHOWN_DIFFERENCES]:
+            self._line(out, f"    {self._clean(one.arguments)}: {self._clean(one.before)} -> {self._clean(one.after)}")
+        if len(differences) > SHOWN_DIFFERENCES:
+            self._line(out, f"    and {len(differences) - SHOWN_DIFFERENCES} more in the report")
 
     def _verdict(self, verdict: Verdict) -> Text:
         reasons = self._clean("; ".join(verdict.reasons))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import subprocess
+from dataclasses import replace
 from html.parser import HTMLParser
 from typing import ClassVar
 
@@ -13,7 +14,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.pipeline import Outcome
-from bot.records import Candidate, Discovery, Patch, Repair, Spent, Suspect, TestFailure, Verdict
+from bot.records import (
+    Candidate,
+    Difference,
+    Discovery,
+    Patch,
+    Repair,
+    Rival,
+    Spent,
+    Suspect,
+    TestFailure,
+    Verdict,
+)
 from bot.report import (
     Run,
     attempts,
@@ -361,3 +373,24 @@ def test_the_html_is_well_nested():
     parser = Nesting()
     parser.feed(html(outcome(repaired(), repaired("suspect"), unrepaired(), still=["x"]), Run(records=decoded())))
     assert parser.stack == []
+
+
+def test_the_reports_show_which_calls_change_and_which_results_a_person_has_to_choose_from():
+    change = Difference("tests/t.py::test_a", "2, '|<b>`'", "1", "raises ValueError('x')")
+    near = Difference("tests/t.py::test_b", "3, 4", "7", "12", nearby=True)
+    rival = Rival("--- a/src/a.py\n+++ b/src/a.py\n+<script>`\n", (near,))
+    one = repaired("suspect")
+    judged = replace(one, verdict=replace(one.verdict, compared=9, differences=(change,), rivals=(rival,)))
+    text = markdown(outcome(judged, still=("tests/test_a.py::test_f[1]",)), Run())
+    assert "Of 9 calls that were recorded in passing tests, these change their result" in text
+    assert "| ``2, '\\|<b>`'`` | `1` | `raises ValueError('x')` | `tests/t.py::test_a` |" in text
+    assert "Which of these results is right?" in text
+    assert "| `3, 4` | `7` | `12` | no test makes, near one of `tests/t.py::test_b` |" in text
+    page = html(outcome(judged), Run())
+    assert "<td><code>7</code></td><td><code>12</code></td>" in page
+    assert "<script>" not in page
+    document = result(outcome(judged), Run(), exit_code=1)["repairs"][0]["verdict"]
+    assert document["differences"][0]["after"] == "raises ValueError('x')"
+    assert document["rivals"][0]["differences"][0]["nearby"] is True
+    same = replace(one, verdict=replace(one.verdict, compared=9))
+    assert "do the same on all 9 calls" in markdown(outcome(same), Run())

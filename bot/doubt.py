@@ -1,0 +1,87 @@
+"""Decides when a patch that passes everything is still not proposed, because another one might as well be right.
+
+Tests none of which was held out say little: where a second change, about as small, passes them too and does something
+else on the calls that the tests make or on calls near them, only a person can tell which is meant. Both are then shown.
+Also here: a patch under which calls of passing tests lose their result. Measured in docs/benchmarks.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from bot.behaviour import Behaviour, observe
+from bot.functions import BodyError, FunctionText
+from bot.patches import make_patch
+from bot.ranking import changed_tokens
+from bot.records import Candidate, Discovery, Patch, Rival, TestFailure, Verdict
+from runners.runner import Runner
+
+RIVALS = 6  # bodies that are compared with the one judged
+MARGIN = 0  # changed tokens by which a rival may be larger
+SHOWN_RIVALS = 2
+SHOWN_CALLS = 8  # of each rival
+SHOWN_CHANGES = 20
+
+
+def reconsidered(
+    candidate: Candidate,
+    patch: Patch,
+    verdict: Verdict,
+    passing: Sequence[Candidate],
+    function: FunctionText,
+    *,
+    failures: Sequence[TestFailure],
+    discovery: Discovery,
+    runner: Runner,
+    held_out: bool,
+    judge: Callable[[Patch], Verdict],
+) -> Verdict:
+    """Return the verdict with what the patch changes, "suspect" where that, or a rival, makes it doubtful.
+
+    candidate: the body of `patch`. passing: all bodies found to pass so far. function: as it was. held_out: whether
+    failing tests that steered nothing have judged the patch. judge: the cold verdict of another patch.
+    """
+    if not verdict.publishable:
+        return verdict
+    rivals = [] if held_out else _rivals(candidate, patch, passing, function)
+    sources = [rival.after for rival in rivals]
+    behaviour = observe(candidate.suspect.key, patch, sources, failures, discovery, runner)
+    verdict = replace(verdict, compared=behaviour.compared, differences=behaviour.changes()[:SHOWN_CHANGES])
+    losses = behaviour.losses()
+    if losses:
+        first = losses[0]
+        reason = f"a call of {first.node_id} had a result and now {first.after}: {first.arguments}"
+        return replace(verdict, word="suspect", reasons=(*verdict.reasons, reason))
+    different = _different(behaviour, rivals, judge)
+    if different:
+        reason = "another change of the same size passes as well and does something else; a person has to choose"
+        return replace(verdict, word="suspect", reasons=(*verdict.reasons, reason), rivals=tuple(different))
+    return verdict
+
+
+def _rivals(candidate: Candidate, patch: Patch, passing: Sequence[Candidate], function: FunctionText) -> list[Patch]:
+    """Return the patches of other passing bodies that are about as small as this one, best first."""
+    limit = changed_tokens(function.body, candidate.body) + MARGIN
+    found: list[Patch] = []
+    for rival in passing:
+        small = changed_tokens(function.body, rival.body) <= limit
+        if rival.body == candidate.body or not small or len(found) >= RIVALS:
+            continue
+        try:
+            found.append(make_patch(patch.path, patch.before, function, rival.body))
+        except BodyError:
+            continue
+    return found
+
+
+def _different(behaviour: Behaviour, rivals: Sequence[Patch], judge: Callable[[Patch], Verdict]) -> list[Rival]:
+    """Return the rivals that do something else and stand a fresh run of the whole suite."""
+    found: list[Rival] = []
+    for number, rival in enumerate(rivals, 2):
+        differences = behaviour.between(1, number)
+        if differences and judge(rival).publishable:
+            found.append(Rival(rival.diff, differences[:SHOWN_CALLS]))
+            if len(found) >= SHOWN_RIVALS:
+                break
+    return found
