@@ -1,4 +1,4 @@
-"""Decides when a patch is plausible, by cold runs of the whole suite, and when it may not even be run.
+"""Decides when a patch is plausible, by cold runs of the whole suite.
 
 Runs tests through the runner only. A verdict never rests on what steered the search: a fresh process, a fresh copy
 with nothing but the patched file changed, canary tests, every expected test accounted for, and the same tests seen red
@@ -7,124 +7,19 @@ with a body that only raises. In one interpreter this detects what is not tailor
 
 from __future__ import annotations
 
-import ast
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Sequence
 
 from bot.context import source_of_test
 from bot.functions import FunctionText
+from bot.gate import forbidden
 from bot.overfitting import smells
 from bot.patches import body_change, with_body
 from bot.records import Discovery, Patch, TestFailure, Verdict, VerdictWord
-from runners.runner import FRONTIER, Runner, SuiteRequest, SuiteRun, TestRun
+from runners.runner import Runner, SuiteRequest, SuiteRun, TestRun
 
 NAMED = 3  # ids named in one reason
 RAISING = "    raise RuntimeError('egcfg-fix looks whether this body is run')\n"
-
-
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-PURE_MODULES = _words("""
-    abc array bisect cmath collections contextlib copy dataclasses datetime decimal enum fractions functools heapq
-    itertools json math numbers operator re statistics string textwrap types typing unicodedata warnings""")
-REFUSED_NAMES = _words("""
-    eval exec compile globals locals vars breakpoint exit quit SystemExit KeyboardInterrupt GeneratorExit
-    __import__ __builtins__ __loader__ __spec__""")
-VARIABLE_NAMES = frozenset({"vars", "exit", "quit"})  # of the refused names, those that people give to variables
-REFUSED_ATTRIBUTES = _words("""
-    f_back f_locals f_globals f_builtins gi_frame cr_frame ag_frame tb_frame tb_next _getframe _current_frames
-    currentframe get_objects get_referrers settrace setprofile modules _exit _Exit
-    __globals__ __code__ __closure__ __subclasses__ __builtins__ __traceback__""")
-COMPARISONS = _words("""
-    __eq__ __ne__ __lt__ __le__ __gt__ __ge__ __hash__ __bool__ __len__ __contains__""")
-_NODE_ID = re.compile(r"\.py::|PYTEST_CURRENT_TEST|pytest_")
-
-
-# ------------------------------------------------------------------------------------------------------ static gate
-
-
-def forbidden(function: FunctionText, source: bytes, body: str) -> str:
-    """Return why `body` may not be run at all, or "".
-
-    function: with the old body, of the file `source`. Refuses what a repair has no need of and a fake lives by: imports
-    outside a short pure list, eval and its kin, frames, the test runner, node ids, classes that equal everything.
-    Whatever the file uses already is allowed. A filter, not a proof: the sandbox is the boundary.
-    """
-    if FRONTIER in body:
-        return f"it uses the reserved name {FRONTIER}"
-    try:
-        tree = ast.parse(function.header + body)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return "it is not valid Python"
-    known = _used(source)
-    strings = {n.value for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str)}
-    named = sorted(text for text in strings if _NODE_ID.search(text) and repr(text) not in known)
-    if named:
-        return f"it knows the tests by name ({named[0][:40]!r})"
-    bound = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
-    for node in ast.walk(tree):
-        for word in _refused(node):
-            if word not in known and not (word in bound and word in VARIABLE_NAMES):
-                return f"it uses {word}, which the file does not"
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            for module in _imported(node):
-                if module not in PURE_MODULES and module not in known:
-                    return f"it imports {module}, which the file does not"
-        elif isinstance(node, ast.ClassDef):
-            tricks = sorted(COMPARISONS & {n.name for n in node.body if isinstance(n, ast.FunctionDef)} - known)
-            if tricks:
-                return f"it defines a class with {tricks[0]}"
-    return ""
-
-
-def _refused(node: ast.AST) -> Iterator[str]:
-    """Yield the words of one node that a body may not bring in."""
-    if isinstance(node, ast.Name) and node.id in REFUSED_NAMES:
-        yield node.id
-    elif isinstance(node, ast.Attribute) and node.attr in REFUSED_ATTRIBUTES:
-        yield node.attr
-    elif isinstance(node, ast.Constant) and _is_hidden_name(node.value):
-        yield str(node.value)
-
-
-def _is_hidden_name(value: object) -> bool:
-    """True for a refused name as a string, for `getattr`; words that are no names of Python's own are just text."""
-    return isinstance(value, str) and "_" in value and value in REFUSED_ATTRIBUTES | REFUSED_NAMES
-
-
-def _imported(node: ast.Import | ast.ImportFrom) -> list[str]:
-    """Return the top-level modules an import names; a relative import stays inside the repository."""
-    if isinstance(node, ast.ImportFrom):
-        return [] if node.level else [(node.module or "").partition(".")[0]]
-    return [alias.name.partition(".")[0] for alias in node.names]
-
-
-@lru_cache(maxsize=16)
-def _used(source: bytes) -> frozenset[str]:
-    """Return every name, attribute, module and method that the file holds already, and the repr of every string."""
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return frozenset()
-    words: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name):
-            words.add(node.id)
-        elif isinstance(node, ast.Attribute):
-            words.add(node.attr)
-        elif isinstance(node, ast.arg):
-            words.add(node.arg)
-        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            words.add(node.name)
-        elif isinstance(node, ast.Import | ast.ImportFrom):
-            words.update(_imported(node))
-            words.update((alias.asname or alias.name).partition(".")[0] for alias in node.names)
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            words.add(repr(node.value))
-    return frozenset(words)
 
 
 # ---------------------------------------------------------------------------------------------------------- verdict

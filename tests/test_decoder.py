@@ -368,3 +368,13 @@ def test_statements_are_whole_logical_lines():
 
 def test_a_body_is_tidied_to_one_newline_at_its_end():
     assert tidy("\n\n    x = 1\n\n    return x  \n\n") == "    x = 1\n\n    return x\n"
+
+
+def test_a_body_that_may_not_run_never_reaches_a_test_and_is_told_of_once():
+    bench = Bench(ScriptedModel(BODY), Setting(0.0))
+    body = "    import sys\n    return sys.modules\n"
+    before = bench.session.executions
+    assert bench.trials.run([body, body]) == [None, None]
+    assert bench.trials.run([body]) == [None]
+    assert bench.session.executions == before
+    assert [fields["reason"] for fields in bench.told("refused")] == ["it imports sys, which the file does not"]

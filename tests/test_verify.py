@@ -9,8 +9,8 @@ from bot.discover import discover
 from bot.functions import BodyError, FunctionText, find_function, functions_in
 from bot.patches import make_patch, unified_diff
 from bot.records import Discovery
-from bot.verify import forbidden, verify
-from runners.runner import FRONTIER, Limits
+from bot.verify import verify
+from runners.runner import Limits
 
 SOURCE = b'''import math
 import os
@@ -28,60 +28,6 @@ def fetch(x):
 
 def function(source: bytes, name: str) -> FunctionText:
     return next(f for f in functions_in(source) if f.name == name)
-
-
-# ------------------------------------------------------------------------------------------------------ static gate
-
-
-ALLOWED = [
-    "    return math.pi * radius**2 * scale\n",
-    "    import itertools\n    from collections import deque\n    return deque(itertools.count())\n",
-    "    from .shapes import circle\n    return circle(radius)\n",
-    "    return os.path.join('a', 'b')\n",
-    "    vars = [radius]\n    exit = 1\n    return vars, exit\n",
-    "    modules = 'modules'\n    return modules\n",
-    "    return eval('radius')\n",  # the file does so too
-    "    class Pair:\n        def __init__(self):\n            self.a = 1\n    return Pair()\n",
-]
-
-
-@pytest.mark.parametrize("body", ALLOWED)
-def test_a_body_may_use_the_pure_part_of_the_library_and_what_its_file_uses(body):
-    assert forbidden(function(SOURCE, "area"), SOURCE, body) == ""
-
-
-REFUSED = {
-    "    import sys\n    return sys.modules\n": "sys",
-    "    from os.path import join\n    import subprocess\n": "subprocess",
-    "    import pytest\n    pytest.exit('', returncode=0)\n": "pytest",
-    "    import inspect\n": "inspect",
-    "    os._exit(0)\n": "_exit",
-    "    exec('x = 1')\n": "exec",
-    "    return globals()\n": "globals",
-    "    return __import__('gc')\n": "__import__",
-    "    return radius.__traceback__.tb_frame.f_back\n": "f_back",
-    "    return area.__globals__\n": "__globals__",
-    "    return getattr(area, '__code__')\n": "__code__",
-    "    return ().__class__.__base__.__subclasses__()\n": "__subclasses__",
-    "    raise SystemExit(0)\n": "SystemExit",
-    "    raise KeyboardInterrupt\n": "KeyboardInterrupt",
-    "    class Any(float):\n        def __eq__(self, other):\n            return True\n    return Any()\n": "__eq__",
-    "    return 'tests/test_core.py::test_area'\n": "tests by name",
-    "    return os.environ['PYTEST_CURRENT_TEST']\n": "tests by name",
-    f"    raise {FRONTIER}()\n": FRONTIER,
-    "    return (\n": "not valid Python",
-    "    eval = exec\n    eval('1')\n": "exec",
-}
-
-
-@pytest.mark.parametrize("body", REFUSED)
-def test_a_body_may_not_bring_in_what_fakes_live_by(body):
-    assert REFUSED[body] in forbidden(function(SOURCE, "area"), SOURCE, body)
-
-
-def test_bodies_of_the_file_itself_are_never_refused():
-    for one in functions_in(SOURCE):
-        assert forbidden(one, SOURCE, one.body) == ""
 
 
 # ---------------------------------------------------------------------------------------------------------- patches

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from bot.decoding.dynamic_signal import Observation, ObservationOrigin
 from bot.functions import BodyError, FunctionText, splice
+from bot.gate import NOT_PYTHON, forbidden
 from bot.models.language_model import LanguageModel, Usage
 from bot.records import Emit, Spent
 from runners.runner import Execution, Session, TestRun
@@ -29,10 +30,12 @@ class Trials:
     _broken: set[str] = field(default_factory=set)
 
     def run(self, bodies: Sequence[str], *, trace: bool = False) -> list[Execution | None]:
-        """Return what the guiding tests did with each whole body; None for one that cannot stand in the file."""
+        """Return what the guiding tests did with each body; None for one that cannot or may not be run."""
         files: dict[str, bytes] = {}
         for body in bodies:
             if body not in files and body not in self._broken and self._known(body, trace) is None:
+                if self._refused(body):
+                    continue
                 try:
                     files[body] = splice(self.source, self.function, body)
                 except BodyError:
@@ -46,6 +49,15 @@ class Trials:
                 outcome = _told(execution, 0).outcome if execution.runs else "missing"
                 self.emit("execution", outcome=outcome, passed=execution.passed)
         return [self._known(body, trace) for body in bodies]
+
+    def _refused(self, body: str) -> bool:
+        """Ask the static gate, and tell of a body that may not run even once."""
+        why = forbidden(self.function, self.source, body, partial=True)
+        if not why or why == NOT_PYTHON:  # `splice` speaks for what does not parse
+            return False
+        self._broken.add(body)
+        self.emit("refused", reason=why)
+        return True
 
     def _known(self, body: str, trace: bool) -> Execution | None:
         known = self._traced.get(body)
