@@ -287,6 +287,12 @@ class Config:
         "The Docker image in which the tests run, instead of one built from the repository.",
         trusted_only=True,
     )
+    runtime: str = _setting(
+        "",
+        _string("the name of a runtime of the engine, such as runsc", r"[\w.-]*", "NAME"),
+        "What the Docker Engine runs containers with, such as gVisor's runsc; else the engine's default.",
+        trusted_only=True,
+    )
     memory: int = _setting(1024, _whole(64, 1 << 20), "Memory of the sandbox, in MiB.", trusted_only=True)
     gamma: tuple[float, ...] | None = _setting(
         None,
@@ -483,6 +489,8 @@ def _check(config: Config, environment: Mapping[str, str]) -> None:
         raise ConfigError("--unsafe-local and --runner docker contradict each other.", hint="Leave one of the two out.")
     if config.image and config.runner == "local":
         raise ConfigError("--image needs Docker, but --runner is local.", hint="Use --runner docker.")
+    if config.runtime and config.runner == "local":
+        raise ConfigError("--runtime needs Docker, but --runner is local.", hint="Use --runner docker.")
     if config.revision and (config.model in ("embedded", "none") or "://" in config.model):
         raise ConfigError(
             f'--revision means nothing for the model "{config.model}".', hint="It belongs to a Hugging Face id."

@@ -167,8 +167,11 @@ def _opened(root: Path, config: Config, emit: Emit) -> Iterator[Runner]:
         python=config.python or None,
         image=config.image or None,
         pytest_args=config.pytest_args,
+        runtime=config.runtime,
     )
     emit("start", root=str(root), runner=runner.kind, isolated=runner.isolated, model=config.model)
+    for note in runner.notes:
+        emit("note", text=note)
     try:
         yield runner
     finally:
@@ -455,6 +458,7 @@ def _environment(config: Config, runner: Runner, model: LanguageModel | None) ->
         "model fingerprint": model.fingerprint if model else "not loaded",
         "runner": runner.kind,
         "isolated": "yes" if runner.isolated else "no: the code ran with the rights of the user",
+        **({"runtime": config.runtime} if config.runtime else {}),
         "python": platform.python_version(),
         "egcfg-fix": __version__,
         "seed": str(config.seed),

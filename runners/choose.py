@@ -20,6 +20,7 @@ def open_runner(
     python: str | None = None,
     image: str | None = None,
     pytest_args: Sequence[str] = (),
+    runtime: str = "",
 ) -> Runner:
     """Return a runner for the repository at `root`; close it when done.
 
@@ -33,14 +34,14 @@ def open_runner(
     from runners.docker import DockerRunner
 
     if kind == "docker":
-        return DockerRunner(root, limits, image=image, pytest_args=pytest_args)
+        return DockerRunner(root, limits, image=image, pytest_args=pytest_args, runtime=runtime)
     if kind != "auto":
         raise RunnerError(f"There is no runner {kind!r}.", hint="Use docker, local or auto.")
     if python is None:  # an interpreter of this machine cannot be used in a container
         try:
-            return DockerRunner(root, limits, image=image, pytest_args=pytest_args)
+            return DockerRunner(root, limits, image=image, pytest_args=pytest_args, runtime=runtime)
         except RunnerError as error:
-            if image is not None:
+            if image is not None or runtime:
                 raise
             refused = error
     else:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 import docker
 from docker.errors import APIError, BuildError, DockerException, ImageNotFound
 from docker.types import LogConfig, Mount, Ulimit
+from docker.utils import version_gte
 
 from runners import environment
 from runners.cold import run_suite
@@ -27,10 +28,12 @@ from runners.workspace import Workspace
 
 _INSIDE = "/repo"
 _USER = 10001
+_INODES = 200_000  # each takes a kilobyte of the kernel's memory
 _LABEL, _OWNER = "egcfg-fix.sandbox", "egcfg-fix.owner"
 _START = (
     'p=$(command -v python || command -v python3) || { echo "no python in this image" >&2; exit 127; }; exec "$p" "$@"'
 )
+_LIMITERS = {"MemoryLimit": "memory", "PidsLimit": "processes", "CpuCfsQuota": "processor time"}
 _HINT = "Start Docker (see `docker version`), or use --runner local with bubblewrap."
 
 
@@ -48,20 +51,24 @@ class DockerRunner:
         base: str | None = None,
         timeout_s: float = 60.0,
         pytest_args: Sequence[str] = (),
+        runtime: str = "",
     ) -> None:
         """Find or build the image and make the copy.
 
         image: used as it is; else one is built on `base` with the repository's dependencies.
         pytest_args: more arguments for every run of pytest, cold and warm.
-        Raises DockerUnavailable when no engine answers or it cannot provide the image.
+        runtime: what the engine runs containers with, such as gVisor's "runsc"; "" is the engine's default.
+        Raises DockerUnavailable when no engine answers, or it lacks the runtime or cannot provide the image.
         """
         self.notes: list[str] = []
+        self.runtime = runtime
         self._limits, self._root, self._arguments = limits, Path(root).resolve(), tuple(pytest_args)
         self._client = _connect(timeout_s)
         self._containers: set[str] = set()
         try:
             with _explained("The engine does not answer"):
                 sweep(self._client)
+                self._examine(self._client.info())
             self._workspace = Workspace(self._root)
         except BaseException:
             self._client.close()
@@ -94,6 +101,22 @@ class DockerRunner:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _examine(self, engine: Mapping[str, Any]) -> None:
+        """Refuse a runtime that the engine does not list, and note what it cannot limit."""
+        runtimes = sorted(engine.get("Runtimes") or ())
+        if self.runtime and self.runtime not in runtimes:
+            raise DockerUnavailable(
+                f"The engine has no runtime {self.runtime!r}; it lists {', '.join(runtimes) or 'none'}.",
+                hint="Install it and name it in the engine's daemon.json, or leave --runtime out.",
+            )
+        if self.runtime:
+            self.notes.append(f"Containers run under the engine's runtime {self.runtime}.")
+        lacks = [what for key, what in _LIMITERS.items() if engine.get(key) is False]
+        if lacks:
+            self.notes.append(f"The engine cannot limit {', '.join(lacks)} here; give its user the control groups.")
+        if not any("seccomp" in str(option) for option in engine.get("SecurityOptions") or ()):
+            self.notes.append("The engine filters no system calls; only the harness does.")
 
     def _start(self, overlay: Path | None, *, warm: bool = False) -> DockerSandbox:
         with _explained("The engine did not start the sandbox"):
@@ -128,11 +151,11 @@ class DockerRunner:
 
     def _host_config(self, overlay: Path | None) -> Any:
         limits = self._limits
-        room = f"rw,exec,nosuid,nodev,size={limits.memory_mib}m,mode=1777"
-        tmpfs = {"/tmp": room}
+        room = "rw,exec,nosuid,nodev,size={}m,nr_inodes=" + f"{_INODES},mode=1777"
+        tmpfs = {"/tmp": room.format(max(64, limits.memory_mib // 2))}  # files in memory count as memory
         mounts = []
         if overlay is None:
-            tmpfs[_INSIDE] = room
+            tmpfs[_INSIDE] = room.format(limits.memory_mib)
         else:
             mounts.append(Mount(_INSIDE, str(overlay), type="bind", read_only=True))
         return self._client.api.create_host_config(
@@ -150,6 +173,8 @@ class DockerRunner:
             mounts=mounts,
             ulimits=[Ulimit(name="nofile", soft=1024, hard=1024), Ulimit(name="core", soft=0, hard=0)],
             log_config=LogConfig(type="none"),
+            cgroupns="private" if version_gte(self._client.api.api_version, "1.41") else None,
+            runtime=self.runtime or None,
         )
 
     def _remove(self, name: str) -> None:

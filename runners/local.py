@@ -159,6 +159,7 @@ class LocalRunner:
                 "with --unsafe-local.",
             )
         self.kind = "bubblewrap" if self.isolated else "unsafe-local"
+        self.notes = _unlimited(limits) if self.isolated else []
         self._root, self._limits, self._arguments = Path(root).resolve(), limits, tuple(pytest_args)
         self._interpreter = find_interpreter(self._root, python)
         self._workspace = Workspace(self._root)
@@ -230,6 +231,15 @@ class LocalRunner:
         inside = overlay if overlay is not None else self._workspace.temporary() / "repo"
         environment = _environment(str(temporary), self._interpreter.path, warm=warm)
         return [self._interpreter.path, *INTERPRETER_FLAGS], environment, str(inside), str(temporary)
+
+
+def _unlimited(limits: Limits) -> list[str]:
+    """Say what cannot be limited for want of control groups."""
+    group = ControlGroup.create(limits)
+    if group is None:
+        return ["No control group may be made here, so the sandbox's memory as a whole is not limited."]
+    group.remove()
+    return []
 
 
 def _environment(temporary: str, python: str, *, warm: bool) -> dict[str, str]:

@@ -261,6 +261,7 @@ class Runner(Protocol):
 
     kind: str  # "docker", "bubblewrap" or "unsafe-local"
     isolated: bool  # False for "unsafe-local": its verdicts are never called verified
+    notes: list[str]  # what the sandbox does or cannot do, for the report
 
     def run_suite(self, request: SuiteRequest) -> SuiteRun:
         """Run tests in a fresh process on a fresh copy of the repository."""

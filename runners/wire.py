@@ -266,6 +266,7 @@ class Hello:
         self.uid = _count(frame.get("uid"))
         status = frame.get("status")
         self.status = {text(k, 20): text(v, 40) for k, v in status.items()} if isinstance(status, dict) else {}
+        self.denied = frame.get("denied") is True  # whether our own filter of system calls is in force
         interfaces = frame.get("interfaces")
         self.interfaces = [text(name, 40) for name in interfaces] if isinstance(interfaces, list) else []
 
