@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import click
 
 from bot import __version__
-from bot.config import Config, declarations, in_ci, load
+from bot.config import Config, Publishing, declarations, in_ci, load, load_publishing
 from bot.errors import (
     EXIT_ENVIRONMENT,
     EXIT_INTERRUPTED,
@@ -58,6 +58,8 @@ Exit status:
     3  the environment lacks something (Docker, pytest, a model, disk space),
        or egcfg-fix itself failed; the message says which
   130  interrupted; the repository is as it was
+
+`publish` exits with 1 when something of the bundle was not published, and says why.
 
 Every setting is also an environment variable, EGCFG_<NAME> (EGCFG_TEST_TIMEOUT), and most are keys of [tool.egcfg-fix]
 in pyproject.toml. A flag wins over the environment, that over the file. Settings about this machine (--model,
@@ -158,11 +160,13 @@ def program() -> None:
     """
 
 
-def _settings(*only: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
+def _settings(
+    *only: str, kind: type[Config | Publishing] = Config
+) -> Callable[[Callable[..., int]], Callable[..., int]]:
     """Add the flags of the settings, as `bot.config` declares them."""
 
     def decorate(command: Callable[..., int]) -> Callable[..., int]:
-        for one in reversed(declarations()):
+        for one in reversed(declarations(kind)):
             if only and one.field not in only:
                 continue
             if one.kind.switch:
@@ -239,7 +243,7 @@ def repair(
             patches = _patches(run.pipeline, outcome)
         _tests_exist(outcome.discovery)
         code = EXIT_OK if outcome.all_repaired else EXIT_NOT_REPAIRED
-        written, advice = _deliver(state, run, root, outcome, patches, delivery, code)
+        written, advice = _deliver(state, run, root, config, outcome, patches, delivery, code)
         from bot import report
 
         _show(
@@ -277,6 +281,38 @@ def find(state: State, /, path: Path, *, quiet: bool, verbose: int, **flags: Any
             [],
         )
     return code
+
+
+@program.command(epilog=EPILOG)
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("-q", "--quiet", is_flag=True, help="Show only the result.")
+@click.option("--json", is_flag=True, expose_value=False, help="Write the result as one JSON document.")
+@click.option("--dry-run", is_flag=True, help="Check the bundle and say what would be published; ask GitHub nothing.")
+@_settings(kind=Publishing)
+@click.pass_obj
+def publish(state: State, /, run: Path, *, quiet: bool, dry_run: bool, **flags: Any) -> int:
+    """Open or update the pull requests for RUN, the folder that `egcfg-fix repair` wrote.
+
+    Needs no checkout. Every patch is checked again: it may replace bodies of functions and nothing else. The token is
+    read from GH_TOKEN or GITHUB_TOKEN. Run it again with the same folder after a failure: it goes on where it stopped.
+    """
+    from bot import publishing, report
+
+    state.verbosity = -1 if quiet else 0
+    token = publishing.take_token(os.environ)
+    settings = load_publishing(flags, os.environ)
+
+    def tell(text: str) -> None:
+        if not quiet:
+            click.echo(report.printable(text), err=True)
+
+    outcome = publishing.run(run, settings, token, tell, dry_run=dry_run)
+    if state.json:
+        click.echo(report.dumps(outcome.document))
+    else:
+        for line in outcome.lines:
+            click.echo(report.printable(line))
+    return EXIT_OK if outcome.all_published else EXIT_NOT_REPAIRED
 
 
 def _checkout(path: Path) -> Path:
@@ -422,7 +458,14 @@ def _patches(pipeline: Pipeline, outcome: Outcome) -> tuple[Patch, ...]:
 
 
 def _deliver(
-    state: State, run: Running, root: Path, outcome: Outcome, patches: Sequence[Patch], delivery: Delivery, code: int
+    state: State,
+    run: Running,
+    root: Path,
+    config: Config,
+    outcome: Outcome,
+    patches: Sequence[Patch],
+    delivery: Delivery,
+    code: int,
 ) -> tuple[dict[str, str], list[str]]:
     """Write the run's files, then do what the user asked for. Return (what -> where, lines for people)."""
     from bot import git, report
@@ -432,6 +475,7 @@ def _deliver(
         "journal": str(run.journal.path),
         "report": str(folder / "report.md"),
         "result": str(folder / "result.json"),
+        "bundle": str(folder / "bundle.json"),
     }
     advice: list[str] = []
     if patches:
@@ -461,11 +505,28 @@ def _deliver(
         (folder / "report.md").write_text(report.markdown(outcome, about), encoding="utf-8")
         (folder / "report.html").write_text(report.html(outcome, about), encoding="utf-8")
         (folder / "result.json").write_text(report.dumps(report.result(outcome, about, exit_code=code)) + "\n")
+        _bundle(run, root, config, outcome, about)
     if patches and not (delivery.apply or delivery.branch or delivery.patch):
         advice.append(
             f"Nothing in the repository was changed. To take the patch: {_how_to_apply(root, folder / 'fix.patch')}"
         )
     return written, [*advice, f"Report: {_near(folder / 'report.md')}"]
+
+
+def _bundle(run: Running, root: Path, config: Config, outcome: Outcome, about: Run) -> None:
+    """Write what `publish` takes."""
+    from bot import bundle, git, report
+
+    source = bundle.source_of(os.environ, commit=run.commit, branch=git.branch(root), folder=git.folder(root))
+    bundle.write(
+        run.journal.folder,
+        outcome,
+        source,
+        lambda repairs: report.changes(repairs, run.pipeline.combined(repairs)),
+        whole=not config.tests,
+        command=run.command,
+        log=report.log(about.records),
+    )
 
 
 def _how_to_apply(root: Path, patch: Path) -> str:

@@ -233,6 +233,16 @@ NODE_ID = _string("a pytest node id, such as tests/test_stack.py::test_pop", r"[
 DEVICE = _string("auto, cpu, mps, cuda or cuda:N", r"auto|cpu|mps|cuda(:\d{1,2})?", "DEVICE")
 
 
+BRANCH = _string("the name of a branch", r"(?![-/.])[^\s~^:?*\[\\\x00-\x20\x7f]*(?<![/.])|", "BRANCH")
+LOGIN = _string("a login", r"[A-Za-z0-9][\w.-]*(\[bot\])?", "LOGIN")
+WORD = _string("a name", r"\S(.{0,48}\S)?", "NAME")
+REPOSITORY_HELP = "Where to publish. GITHUB_REPOSITORY by default; a bundle that names another is refused."
+
+
+def _lines_or_commas(text: str) -> list[str]:
+    return [part.strip() for part in re.split(r"[\n,]", text) if part.strip()]
+
+
 def _setting(default: Any, kind: Kind, text: str, *, trusted_only: bool = False) -> Any:
     return field(default=default, metadata={"kind": kind, "help": text, "trusted_only": trusted_only})
 
@@ -348,6 +358,72 @@ class Config:
         return given
 
 
+@dataclass(frozen=True, slots=True)
+class Publishing:
+    """All settings of `publish`. None of them is ever taken from a repository."""
+
+    repository: str = _setting(
+        "", _string("owner/name", r"[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]+|", "OWNER/NAME"), REPOSITORY_HELP
+    )
+    api_url: str = _setting(
+        "https://api.github.com",
+        _string("a URL", r"https?://\S+", "URL"),
+        "GitHub's API; on an Enterprise server https://HOST/api/v3. GITHUB_API_URL by default.",
+    )
+    server_url: str = _setting(
+        "https://github.com",
+        _string("a URL", r"https?://\S+", "URL"),
+        "GitHub itself, for --transport git. GITHUB_SERVER_URL by default.",
+    )
+    mode: str = _setting(
+        "pull-request",
+        _choice("pull-request", "stacked", "push"),
+        "A pull request of its own, one stacked on the failing pull request, or a commit pushed to that one's branch.",
+    )
+    group: str = _setting(
+        "function", _choice("function", "run"), "One pull request for each function, or one for the run."
+    )
+    base: str = _setting("", BRANCH, "The branch to repair; the one whose tests failed by default.")
+    branch_prefix: str = _setting("egcfg-fix", BRANCH, "First part of the names of our branches.")
+    draft: bool = _setting(False, _switch(), "Open pull requests as drafts.")
+    labels: tuple[str, ...] = _setting((), _several(WORD, _lines_or_commas), "Label of a new pull request; repeatable.")
+    assignees: tuple[str, ...] = _setting((), _several(LOGIN, _commas), "Person it is assigned to; repeatable.")
+    reviewers: tuple[str, ...] = _setting((), _several(LOGIN, _commas), "Person asked for a review; repeatable.")
+    team_reviewers: tuple[str, ...] = _setting(
+        (), _several(LOGIN, _commas), "Team asked for a review, by its short name; repeatable."
+    )
+    max_open_prs: int = _setting(5, _whole(1, 1000), "With so many of ours open, no new one is opened.")
+    transport: str = _setting(
+        "api",
+        _choice("api", "git"),
+        "How commits get there: through the API, where GitHub signs them, or by git push.",
+    )
+    dispatch_workflow: str = _setting(
+        "",
+        _string("a workflow's file name", r"[\w.-]*", "FILE"),
+        "Workflow started on our branch, since a push with a workflow's own token starts none.",
+    )
+    no_comment: bool = _setting(False, _switch(), "Do not tell the failing pull request where its repair is.")
+    allow_tests: bool = _setting(False, _switch(), "Also publish repairs of stale tests; they are labelled.")
+    exclude: tuple[str, ...] = _setting(
+        (), _several(_string("a glob", r"\S.*", "GLOB"), _lines), "Files that are never changed; repeatable."
+    )
+
+
+def load_publishing(flags: Mapping[str, Any], environment: Mapping[str, str]) -> Publishing:
+    """Return the settings of `publish` from flags and environment, where GitHub's own variables come last."""
+    github = {"repository": "GITHUB_REPOSITORY", "api_url": "GITHUB_API_URL", "server_url": "GITHUB_SERVER_URL"}
+    known = {one.field: one for one in declarations(Publishing)}
+    chosen = {
+        name: _read(known[name].kind.text, environment[variable], f"environment variable {variable}")
+        for name, variable in github.items()
+        if environment.get(variable, "").strip()
+    }
+    chosen.update(_from_environment(environment, Publishing))
+    chosen.update(_from_flags(flags, Publishing))
+    return Publishing(**chosen)
+
+
 def _as_text(value: Any) -> str:
     if isinstance(value, Budget):
         return budget_text(value)
@@ -358,11 +434,11 @@ def _as_text(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def declarations() -> tuple[Declaration, ...]:
-    """Return every setting, in the order of the help page."""
+def declarations(settings: type[Config | Publishing] = Config) -> tuple[Declaration, ...]:
+    """Return every setting of a command, in the order of its help page; those of `repair` and `find` by default."""
     return tuple(
         Declaration(f.name, f.metadata["kind"], f.default, f.metadata["help"], f.metadata["trusted_only"])
-        for f in dataclasses.fields(Config)
+        for f in dataclasses.fields(settings)
     )
 
 
@@ -395,9 +471,9 @@ def _read(reader: Read, given: Any, origin: str) -> Any:
         raise ConfigError(f"{origin}: {shown!r} is not usable.", hint=f"It must be {error}.") from None
 
 
-def _from_flags(flags: Mapping[str, Any]) -> dict[str, Any]:
+def _from_flags(flags: Mapping[str, Any], settings: type[Config | Publishing] = Config) -> dict[str, Any]:
     chosen: dict[str, Any] = {}
-    for one in declarations():
+    for one in declarations(settings):
         given = flags.get(one.field)
         if given is None or given == ():
             continue
@@ -417,8 +493,10 @@ def _items(one: Declaration, given: tuple[str, ...]) -> tuple[Any, ...]:
     return tuple(one.kind.value(text)[0] for text in given)
 
 
-def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
-    known = {one.variable: one for one in declarations()}
+def _from_environment(environment: Mapping[str, str], settings: type[Config | Publishing] = Config) -> dict[str, Any]:
+    """Return what the environment sets for one command; a variable that is no setting of any command is an error."""
+    mine = {one.variable: one for one in declarations(settings)}
+    known = {one.variable: one for kind in (Config, Publishing) for one in declarations(kind)}
     chosen: dict[str, Any] = {}
     for variable, given in sorted(environment.items()):
         if not variable.startswith(PREFIX) or variable in ELSEWHERE:
@@ -428,8 +506,8 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
                 f"The environment variable {variable} is no setting{nearest(variable, set(known))}",
                 hint="Unset it or correct its name; egcfg-fix repair --help lists the settings.",
             )
-        if given.strip():
-            one = known[variable]
+        if given.strip() and variable in mine:
+            one = mine[variable]
             chosen[one.field] = _read(one.kind.text, given, f"environment variable {variable}")
     return chosen
 

@@ -44,6 +44,16 @@ class EventError(EgcfgError):
     exit_code = EXIT_USAGE
 
 
+class BundleError(EgcfgError):
+    """The folder to publish is not what a repair run wrote."""
+
+    exit_code = EXIT_USAGE
+
+
+class PublishError(EgcfgError):
+    """GitHub, or the way to it, does not let us publish; what was repaired is still in the bundle."""
+
+
 class ModelError(EgcfgError):
     """The language model cannot be loaded or has no room for the prompt."""
 

@@ -88,6 +88,22 @@ def head(root: Path) -> str:
         return ""
 
 
+def branch(root: Path) -> str:
+    """Return the branch that is checked out, or "" for a commit alone or no repository."""
+    try:
+        return _git(root, "symbolic-ref", "--quiet", "--short", "HEAD").decode("utf-8", "replace").strip()
+    except (RepositoryError, GitMissing):
+        return ""
+
+
+def folder(root: Path) -> str:
+    """Return where `root` lies in its repository: "" at the top or without one, else "folder/"."""
+    try:
+        return _prefix(root)
+    except (RepositoryError, GitMissing):
+        return ""
+
+
 def is_dirty(root: Path) -> list[str]:
     """Return the tracked files below `root` with uncommitted changes, relative to `root`; [] where there is no git.
 
