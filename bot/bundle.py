@@ -15,15 +15,12 @@ import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bot import __version__
 from bot.errors import BundleError
 from bot.journal import masked_urls
 from bot.records import Patch, Repair, to_json
-
-if TYPE_CHECKING:
-    from bot.pipeline import Outcome
 
 SCHEMA = 1
 FILE = "bundle.json"
@@ -130,13 +127,23 @@ def source_of(environment: Mapping[str, str], *, commit: str, branch: str, folde
 
 
 def write(
-    folder: Path, outcome: Outcome, source: Source, changing: Changing, *, whole: bool, command: str, log: str
+    folder: Path,
+    source: Source,
+    failing: Iterable[str],
+    repairs: Sequence[Repair],
+    changing: Changing,
+    *,
+    whole: bool,
+    command: str,
+    environment: Mapping[str, str],
+    log: str,
 ) -> Path:
     """Write the bundle of a finished run into its folder, whose other files are already there; return bundle.json.
 
-    changing: puts repairs together, as one patch for each file. Raises OSError when the disk is full.
+    failing: node ids of all failing tests. changing: puts repairs together, as one patch for each file. whole: the
+    whole suite was run. Raises OSError when the disk is full.
     """
-    published = [repair for repair in outcome.repairs if repair.published]
+    published = [repair for repair in repairs if repair.published]
     contents = _Contents(folder, source.folder)
     document = {
         "schema": SCHEMA,
@@ -145,8 +152,8 @@ def write(
         "run": {
             "whole": whole,
             "command": masked_urls(command),
-            "failing": [failure.node_id for failure in outcome.discovery.failures],
-            "environment": {key: masked_urls(str(value)) for key, value in outcome.environment.items()},
+            "failing": list(failing),
+            "environment": {key: masked_urls(str(value)) for key, value in environment.items()},
             "log": log[:LONGEST],
         },
         "proposals": [_proposal(repair, changing([repair]), contents) for repair in published],

@@ -520,11 +520,13 @@ def _bundle(run: Running, root: Path, config: Config, outcome: Outcome, about: R
     source = bundle.source_of(os.environ, commit=run.commit, branch=git.branch(root), folder=git.folder(root))
     bundle.write(
         run.journal.folder,
-        outcome,
         source,
+        [failure.node_id for failure in outcome.discovery.failures],
+        outcome.repairs,
         lambda repairs: report.changes(repairs, run.pipeline.combined(repairs)),
         whole=not config.tests,
         command=run.command,
+        environment=outcome.environment,
         log=report.log(about.records),
     )
 

@@ -124,7 +124,7 @@ def test_a_repair_exits_with_0_and_writes_patch_report_result_and_journal_into_t
     code, out, _ = run("repair")
     folder = run_folder(checkout)
     assert code == 0
-    names = ["fix.patch", "journal.jsonl", "report.html", "report.md", "result.json"]
+    names = ["bundle.json", "contents", "fix.patch", "journal.jsonl", "report.html", "report.md", "result.json"]
     assert sorted(path.name for path in folder.iterdir()) == names
     assert "Repaired the 1 failing test with 1 patch (1 strong)." in out
     assert "+    return x + 1" in out

@@ -14,7 +14,7 @@ import yaml
 
 from bot import __version__, errors
 from bot.cli import EPILOG, program
-from bot.config import ELSEWHERE, declarations
+from bot.config import ELSEWHERE, Config, Publishing, declarations
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = (
@@ -85,6 +85,15 @@ def test_the_defaults_of_the_readme_are_the_real_ones() -> None:
             assert one.kind.text(row[1].strip("`")) == one.default
 
 
+def test_the_settings_of_publish_are_documented_with_their_real_help() -> None:
+    stated = {row[0].strip("` "): row for row in table("docs/publishing.md", "setting")}
+    assert set(stated) == {one.flag for one in declarations(Publishing)}
+    for one in declarations(Publishing):
+        _, default, says = stated[one.flag]
+        assert says.strip() == one.help
+        assert default == ("off" if one.kind.switch else f"`{one.default}`" if one.default else "–")
+
+
 OTHERS = {  # flags of other programs that the documents speak of
     "--check", "--strict", "--network", "--no-deps",
 }  # fmt: skip
@@ -117,7 +126,7 @@ def test_the_exit_statuses_of_readme_help_and_program_agree() -> None:
 
 @each_document
 def test_every_variable_that_a_document_names_exists(document: str) -> None:
-    known = {one.variable for one in declarations()} | ELSEWHERE
+    known = {one.variable for kind in (Config, Publishing) for one in declarations(kind)} | ELSEWHERE
     assert set(re.findall(r"EGCFG_[A-Z_]*[A-Z]", text(document))) <= known
 
 
