@@ -18,8 +18,8 @@ from fnmatch import fnmatch
 
 from bot.bundle import FileChange, Proposal
 from bot.functions import FunctionText, functions_in
+from bot.gate import forbidden
 from bot.localise import is_test_path
-from bot.verify import forbidden
 
 PUBLISHED = ("strong", "plausible")
 NEVER_FOLDERS = frozenset({".git", ".github", ".gitlab", ".circleci", "site-packages", "dist-packages", "node_modules"})
