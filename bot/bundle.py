@@ -32,7 +32,7 @@ MOST = 1000  # items of one list
 LONGEST = 100_000  # characters of one text
 COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 DIGEST = re.compile(r"[0-9a-f]{64}")
-REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,38}/[A-Za-z0-9._-]{1,100}")
+REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}/[A-Za-z0-9._-]{1,100}")
 HINT = "Take the folder as `egcfg-fix repair` wrote it, or run it again."
 
 Changing = Callable[[Sequence[Repair]], Sequence[Patch]]  # repairs -> one patch for each changed file

@@ -363,7 +363,7 @@ class Publishing:
     """All settings of `publish`. None of them is ever taken from a repository."""
 
     repository: str = _setting(
-        "", _string("owner/name", r"[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]+|", "OWNER/NAME"), REPOSITORY_HELP
+        "", _string("owner/name", r"[A-Za-z0-9][A-Za-z0-9_.-]*/[A-Za-z0-9._-]+|", "OWNER/NAME"), REPOSITORY_HELP
     )
     api_url: str = _setting(
         "https://api.github.com",

@@ -469,13 +469,14 @@ class _Desk:
     def _closed(self, one: PullRequest, marker: Marker) -> Published:
         reason = f"the tests that it repairs pass on {self.base} at {self.bundle.source.commit[:10]}."
         done = Published("closed", one.title, one.number, one.url, one.branch, one.head, self.base, reason=reason)
-        last = self.github.commit(one.head)
+        tip = self.github.tip(one.branch)
+        last = self.github.commit(tip or one.head)
         if not our_base(last.message, last.tree):
             return replace(done, operation="kept", reason=f"People have committed to its branch, but {reason}")
         text = _with_marker(one.body, replace(marker, closed="green"))
         self.github.edit_pull_request(one.number, body=text, state="closed")
         steps: list[Callable[[], None]] = [lambda: self.github.comment(one.number, closing(reason))]
-        if self.github.tip(one.branch) == one.head:
+        if tip:
             steps.append(lambda: self.github.delete_branch(one.branch))
         self.known = [other for other in self._open() if other.number != one.number]
         return replace(done, warnings=tuple(filter(None, map(self._tried, steps))))

@@ -58,7 +58,7 @@ def body(bundle: Bundle, proposals: Sequence[Proposal], files: Sequence[FileChan
     needed = [*head, _failures(proposals, SHOWN_TESTS), _verdicts(proposals), _functions(proposals)]
     tail = ["## Limits\n\n" + LIMITS, _origin(bundle)]
     ends = str(marker)
-    room = BODY_LIMIT - ROOM - len(ends) - sum(len(part) + 2 for part in (*needed, *tail))
+    room = BODY_LIMIT - ROOM - len(ends) - 10 - sum(len(part) + 2 for part in (*needed, *tail))
     change = _fitting(room * 2 // 3, lambda limit: _change(files, limit))
     log = _fitting(room - len(change) - 2, lambda limit: _log(bundle.log, limit))
     text = "\n\n".join(part for part in (*needed, change, *tail, log) if part)
