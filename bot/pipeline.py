@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import platform
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -26,7 +28,9 @@ from bot.doubt import reconsidered
 from bot.errors import RepositoryError
 from bot.functions import BodyError, FunctionText, find_function
 from bot.generate import Arm, generate, portfolio
-from bot.localise import group, is_test_path, localise
+from bot.groups import FailureGroup
+from bot.groups import groups as grouped
+from bot.localise import is_test_path, rank
 from bot.patches import make_patch, moved_onto
 from bot.ranking import ranked, score
 from bot.recorded import Earlier, RecordedSession, session_key
@@ -42,6 +46,7 @@ from bot.records import (
     TestFailure,
     Verdict,
 )
+from bot.spectrum import Spectrum
 from bot.verify import verify
 from runners import open_runner
 from runners.runner import FunctionKey, Limits, Runner, SandboxLost, SuiteRequest, Target, TestRun
@@ -53,6 +58,7 @@ if TYPE_CHECKING:
 
 GUIDES = 4  # at most so many tests steer the search; the rest of the group's failing tests only judge
 GUARDS = 6  # passing tests that a candidate must keep passing in the warm sandbox already
+WHOLE_SHARE = 0.5  # of a group's budget, for a patch that repairs it whole; its parts get the rest
 FIRST_SHARE = 0.5  # of the budget that is left, for each suspect but the last
 SUSPECT_PATCHES = 3  # so many patches judged "suspect" end the search in one function
 JUDGED = 5  # passing bodies of one lot that are judged, best first
@@ -81,7 +87,8 @@ def find(root: Path, config: Config, emit: Emit) -> tuple[Discovery, list[Group]
     """Return the failing tests of `root` and, for each group of them, the functions to blame."""
     with _opened(root, config, emit) as runner:
         discovery = discover(runner, tests=config.tests, emit=emit)
-        return discovery, _localised(root, config, discovery, emit)
+        blame = _Blame(root, config, discovery, emit)
+        return discovery, [(group.failures, blame.suspects(group)) for group in blame.groups()]
 
 
 def repair(
@@ -105,28 +112,38 @@ def repair(
         check_model(config)
     with _opened(root, config, emit) as runner:
         discovery = discover(runner, tests=config.tests, emit=emit)
-        groups = _localised(root, config, discovery, emit)
+        blame = _Blame(root, config, discovery, emit)
+        waiting = deque((group, blame.suspects(group)) for group in blame.groups())
         repairs = [_unrepairable(failure) for failure in discovery.failures if not failure.repairable]
-        if groups and model is None and config.model != NO_MODEL:
+        if waiting and model is None and config.model != NO_MODEL:
             emit("stage", name="model", text=f"Loading the model {config.model}")
             model = load_model(config)
         fixed: set[str] = set()
         settings = _portfolio(config) if arms is None else tuple(arms)
         memory = _Memory(content_digest(root), earlier or Earlier())
-        for position, (failures, suspects) in enumerate(groups):
+        in_vain = Spent()  # on groups whose parts were tried afterwards
+        while waiting:
+            group, suspects = waiting.popleft()
+            failures = group.failures
             if fixed.issuperset(failure.node_id for failure in failures):
                 emit("note", text=f"{failures[0].node_id} passes with an earlier patch.")
                 continue
-            waiting = sum(len(members) for members, _ in groups[position:])
-            left = _left(config.budget, sum((r.spent for r in repairs), Spent()), len(failures) / waiting)
+            share = len(failures) / (len(failures) + sum(len(other.failures) for other, _ in waiting))
+            share *= WHOLE_SHARE if group.parts else 1.0
+            left = _left(config.budget, sum((r.spent for r in repairs), in_vain), share)
             search = _Search(root, config, discovery, runner, model, emit, settings, clock, memory)
             outcome = search.run(failures, suspects, left)
+            if group.parts and outcome.patch is None:
+                emit("note", text=f"No patch repairs all {len(failures)} tests at once, so parts of them are tried.")
+                in_vain += outcome.spent
+                waiting.extendleft((part, blame.suspects(part)) for part in reversed(group.parts))
+                continue
             repairs.append(outcome)
             emit("repair", repair=outcome)
             fixed.update(outcome.verdict.fixed if outcome.published and outcome.verdict else ())
         still = _still_failing(discovery, repairs, runner)
         environment = _environment(config, runner, model)
-    spent = replace(sum((r.spent for r in repairs), Spent()), seconds=clock() - start)
+    spent = replace(sum((r.spent for r in repairs), in_vain), seconds=clock() - start)
     return Outcome(discovery, tuple(repairs), spent, environment, still)
 
 
@@ -178,24 +195,27 @@ def _opened(root: Path, config: Config, emit: Emit) -> Iterator[Runner]:
         runner.close()
 
 
-def _localised(root: Path, config: Config, discovery: Discovery, emit: Emit) -> list[Group]:
-    repairable = [failure for failure in discovery.failures if failure.repairable]
-    if not repairable:
-        return []
-    emit("stage", name="localise", text="Ranking the functions to blame")
+class _Blame:
+    """The groups of failures and the functions to blame, all from one count of the coverage."""
 
-    def sources(path: str) -> bytes:
-        return _read(root, path)
+    def __init__(self, root: Path, config: Config, discovery: Discovery, emit: Emit) -> None:
+        self._config, self._emit = config, emit
+        self._failures = [failure for failure in discovery.failures if failure.repairable]
+        if self._failures:
+            emit("stage", name="localise", text="Ranking the functions to blame")
 
-    def untouchable(path: str) -> bool:
-        return is_test_path(path) or any(fnmatch(path, pattern) for pattern in config.exclude)
+        def untouchable(path: str) -> bool:
+            return is_test_path(path) or any(fnmatch(path, pattern) for pattern in config.exclude)
 
-    groups = []
-    for failures in group(repairable, discovery.passing, sources, untouchable):
-        suspects = localise(failures, discovery.passing, sources, untouchable)[: config.suspects]
-        emit("ranking", failures=[failure.node_id for failure in failures], suspects=suspects)
-        groups.append((tuple(failures), suspects))
-    return groups
+        self._spectrum = Spectrum(self._failures, discovery.passing, partial(_read, root), untouchable)
+
+    def groups(self) -> list[FailureGroup]:
+        return grouped(self._failures, self._spectrum)
+
+    def suspects(self, group: FailureGroup) -> list[Suspect]:
+        suspects = rank(group.failures, self._spectrum)[: self._config.suspects]
+        self._emit("ranking", failures=[failure.node_id for failure in group.failures], suspects=suspects)
+        return suspects
 
 
 def _read(root: Path, path: str) -> bytes:
@@ -346,11 +366,17 @@ class _Search:
         guiding = [failure for failure in failures if failure.node_id in set(guides)]
         task = build_task(guiding, function, source, lambda path: _read(self.root, path))
         target = Target(suspect.key.path, suspect.key.qualname, suspect.key.first_line)
-        before = self.spent
         tests = [*guides, *guards(self.discovery.passing, suspect.key)]
         key = session_key(self.memory.checkout, target, tests)
         known = self.memory.earlier.failed.get(key, {})
-        with RecordedSession(self.runner.open_session(target, tests), tests, known, self.emit) as session:
+        began, earlier = self.clock(), self.spent
+        try:
+            opened = self.runner.open_session(target, tests)
+        finally:  # opening a sandbox runs the tests a few times: that is part of the budget
+            opening = Spent(seconds=self.clock() - began)
+            before = self.spent = earlier + opening
+        budget = _left(budget, opening)
+        with RecordedSession(opened, tests, known, self.emit) as session:
             self.emit("session", level=session.level, tests=tests, key=key)
             search = generate(
                 task,

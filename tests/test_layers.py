@@ -41,6 +41,8 @@ PURE = (  # modules that only compute: what they know comes in as arguments
     *(f"bot.{name}" for name in ("discover", "localise", "generate", "verify", "gate", "overfitting", "context")),
     *(f"bot.{name}" for name in ("functions", "logical_lines")),
     *(f"bot.{name}" for name in ("edits", "edit_view", "edit_expressions", "edit_statements")),
+    "bot.spectrum",
+    "bot.groups",
     "bot.records",
     "bot.errors",
     "bot.decoding",

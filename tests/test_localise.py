@@ -4,8 +4,9 @@ import math
 
 import pytest
 
-from bot.localise import group, is_test_path, localise
+from bot.localise import is_test_path, localise, rank
 from bot.records import TestFailure
+from bot.spectrum import Spectrum
 from runners.runner import Frame, FunctionKey, TestRun
 
 CORE = b"""class Stack:
@@ -157,39 +158,19 @@ def test_other_files_are_not_taken_for_tests(path):
     assert not is_test_path(path)
 
 
-# ---------------------------------------------------------------------------------------------------------- groups
+def test_functions_that_the_last_change_touched_come_first():
+    failures = [failure("test_a", POP, PUSH, TOTAL), failure("test_b", POP, PUSH, TOTAL)]
+    passing = [passed("test_c", TOTAL)]
+    spectrum = Spectrum(
+        failures, passing, sources, changes={"pkg/core.py": [range(12, 13)], "other.py": [range(1, 99)]}
+    )
+    first, *others = rank(failures, spectrum)
+    assert first.key == TOTAL
+    assert first.score < others[0].score
+    assert first.reason == "executed by 2 of 2 failing and 1 of 1 passing tests; changed"
+    assert not any(suspect.reason.endswith("changed") for suspect in others)
 
 
-def ids(groups):
-    return [[failure.node_id.partition("::")[2] for failure in members] for members in groups]
-
-
-def test_failures_with_the_same_first_suspect_are_repaired_together():
-    failures = [failure("test_a", POP, PUSH), failure("test_b", TOTAL), failure("test_c", POP)]
-    assert ids(group(failures, [passed("test_d", PUSH)], sources)) == [["test_a", "test_c"], ["test_b"]]
-
-
-def test_cases_of_one_parametrized_test_stay_together():
-    failures = [failure("test_a[1]", POP), failure("test_a[2]", TOTAL), failure("test_b", TOTAL, LINE_TOTAL)]
-    assert ["test_a[1]", "test_a[2]"] in [members[:2] for members in ids(group(failures, [], sources))]
-
-
-def test_a_helper_that_passing_tests_execute_too_does_not_tie_failures_together():
-    failures = [failure("test_a", POP, INIT), failure("test_b", TOTAL, INIT)]
-    assert ids(group(failures, [passed("test_c", INIT)], sources)) == [["test_a"], ["test_b"]]
-
-
-def test_failures_without_any_suspect_stand_alone():
-    assert ids(group([failure("test_a"), failure("test_b")], [], sources)) == [["test_a"], ["test_b"]]
-
-
-def test_without_sources_the_innermost_frames_are_compared():
-    frames = [("pkg/core.py", 6), ("tests/test_core.py", 3)]
-    failures = [failure("test_a", frames=frames), failure("test_b", frames=frames), failure("test_c")]
-    assert ids(group(failures)) == [["test_a", "test_b"], ["test_c"]]
-    assert group([]) == []
-
-
-def test_groups_of_tests_that_execute_fewer_functions_come_first():
-    failures = [failure("test_a", POP, PUSH, INIT), failure("test_b", TOTAL)]
-    assert ids(group(failures, [], sources)) == [["test_b"], ["test_a"]]
+def test_passing_tests_without_coverage_count_neither_for_nor_against_a_function():
+    suspects = localise([failure("test_a", POP)], [passed("test_b"), passed("test_c", POP)], sources)
+    assert suspects[0].reason == "executed by 1 of 1 failing and 1 of 1 passing tests"

@@ -10,8 +10,10 @@ import pytest
 from bot.context import build_task
 from bot.discover import discover
 from bot.functions import find_function
-from bot.localise import group, localise
+from bot.groups import groups
+from bot.localise import rank
 from bot.patches import make_patch
+from bot.spectrum import Spectrum
 from bot.verify import verify
 from runners.runner import Limits
 
@@ -35,8 +37,9 @@ def test_the_known_body_of_a_specimen_is_asked_for_and_accepted(fix, repo, runne
     discovery = discover(sandbox, emit=silent)
     assert discovery.failures
     assert all(failure.repairable for failure in discovery.failures)
-    failures = group(discovery.failures, discovery.passing, read)[0]  # the most specific
-    first = localise(failures, discovery.passing, read)[0].key
+    spectrum = Spectrum(discovery.failures, discovery.passing, read)
+    failures = groups(discovery.failures, spectrum)[0].failures  # the most specific
+    first = rank(failures, spectrum)[0].key
     assert (first.path, first.qualname) == (known["path"], known["qualname"])
 
     source = read(first.path)
