@@ -891,7 +891,7 @@ class Variants:
         self.original, self.refusal = [], ""
         try:
             self._split(source, tree)
-        except LookupError as error:
+        except (LookupError, SyntaxError) as error:
             self.refusal = str(error)
 
     def _split(self, source, tree):
@@ -904,9 +904,9 @@ class Variants:
         self.prefix = b"".join(lines[: self.unit_line - 1])
         self.suffix = b"".join(lines[unit.end_lineno :])
         classes = self.chain[: self.outer]
-        self.headers = b"".join(
-            _indent(lines[node.lineno - 1]) + b"class %s:\n" % node.name.encode() for node in classes
-        )
+        headers = [_indent(lines[node.lineno - 1]) + b"class %s:\n" % node.name.encode() for node in classes]
+        inside = _indent([*headers, lines[self.unit_line - 1]][0])  # of an `if` or `try`
+        self.headers = [b"if 1:\n", *headers] if inside else headers
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             tree = self.unit(source)
@@ -950,10 +950,9 @@ class Variants:
         if not (source.startswith(self.prefix) and source.endswith(self.suffix)):
             raise LookupError("the file differs outside of the function")
         text = source[len(self.prefix) : len(source) - len(self.suffix)]
-        tree = ast.parse(self.headers + text)
-        shift = self.unit_line - self.outer - 1
-        ast.increment_lineno(tree, shift)
-        node = tree
+        tree = ast.parse(b"".join(self.headers) + text)
+        ast.increment_lineno(tree, self.unit_line - len(self.headers) - 1)
+        node = tree.body[0] if len(self.headers) > self.outer else tree
         for kind in self.chain[: self.outer + 1]:
             if len(node.body) != 1 or type(node.body[0]) is not type(kind) or node.body[0].name != kind.name:
                 raise LookupError("the text does not stay inside the function")
