@@ -63,8 +63,8 @@ Exit status:
 
 Every setting is also an environment variable, EGCFG_<NAME> (EGCFG_TEST_TIMEOUT), and most are keys of [tool.egcfg-fix]
 in pyproject.toml. A flag wins over the environment, that over the file. Settings about this machine (--model,
---revision, --device, --dtype, --runner, --unsafe-local, --python, --image, --memory) are never taken from the file,
-which belongs to the repository.
+--revision, --device, --dtype, --runner, --unsafe-local, --python, --image, --memory, --workers) are never taken from
+the file, which belongs to the repository.
 """
 
 

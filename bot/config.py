@@ -304,6 +304,12 @@ class Config:
         trusted_only=True,
     )
     memory: int = _setting(1024, _whole(64, 1 << 20), "Memory of the sandbox, in MiB.", trusted_only=True)
+    workers: int = _setting(
+        0,
+        _whole(0, 64),
+        "Sandboxes that try bodies at the same time; 0 means one for each CPU, at most 4.",
+        trusted_only=True,
+    )
     gamma: tuple[float, ...] | None = _setting(
         None,
         _several(_number(0, 20), _commas),

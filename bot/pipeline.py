@@ -174,7 +174,12 @@ def _portfolio(config: Config) -> tuple[Arm, ...]:
 
 @contextmanager
 def _opened(root: Path, config: Config, emit: Emit) -> Iterator[Runner]:
-    limits = Limits(suite_timeout_s=config.suite_timeout, test_timeout_s=config.test_timeout, memory_mib=config.memory)
+    limits = Limits(
+        suite_timeout_s=config.suite_timeout,
+        test_timeout_s=config.test_timeout,
+        memory_mib=config.memory,
+        workers=config.workers,
+    )
     emit("stage", name="sandbox", text="Opening the sandbox")
     runner = open_runner(
         cast("RunnerKind", config.runner),
