@@ -18,7 +18,7 @@ from bot.decoding.decoder import TOP_P, Decoder, Found, finished, signal_text, t
 from bot.decoding.edit_pool import EditPool, names_in_scope
 from bot.decoding.edit_search import EditSearch
 from bot.decoding.prompt import Prompt, Task, instruct_prompt, tagged_prompt
-from bot.decoding.trials import Meter, Trials
+from bot.decoding.trials import Meter, Progress, Trials
 from bot.errors import ModelError
 from bot.functions import FunctionText
 from bot.models.language_model import LanguageModel, text_after
@@ -168,6 +168,14 @@ class Search:
                 lot = []
         if lot:
             yield lot
+
+    def progress(self, count: int) -> list[Progress]:
+        """Return at most `count` bodies that do better than the faulty one without passing; first one of each kind."""
+        if self._meter is None:
+            return []
+        found = self._trials.progress()
+        kinds = {item.behaviour: item for item in reversed(found)}
+        return sorted(found, key=lambda item: kinds[item.behaviour] is not item)[:count]
 
     def _run(self) -> Iterator[Candidate | None]:
         """Yield every candidate, and None now and then while there is none."""

@@ -13,8 +13,9 @@ import tokenize
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from bot.functions import BodyError, FunctionText, find_function, functions_in, splice
+from bot.functions import BodyError, FunctionText, find_function, function_at, functions_in, splice
 from bot.records import Patch
+from runners.runner import Frame, FunctionKey
 
 
 def make_patch(path: str, source: bytes, function: FunctionText, body: str) -> Patch:
@@ -71,7 +72,7 @@ def moved_onto(files: Mapping[str, bytes], patch: Patch) -> Patch | None:
         if change is None:
             return None
         source = current.get(step.path, step.before)
-        function = _same_function(source, change[0])
+        function = moved_function(source, change[0])
         if function is None:
             return None
         if function.body == change[1]:
@@ -91,19 +92,35 @@ def with_body(patch: Patch, step: Patch, body: str) -> dict[str, bytes]:
     """
     files = patch.files
     change = body_change(step)
-    function = _same_function(files[step.path], change[0]) if change is not None and step.path in files else None
+    function = moved_function(files[step.path], change[0]) if change is not None and step.path in files else None
     if function is None:
         raise ValueError(f"The patch does not change {step.qualname}.")
     return {**files, step.path: splice(files[step.path], function, body)}
 
 
-def _same_function(source: bytes, wanted: FunctionText) -> FunctionText | None:
-    """Return the function in a file whose other bodies may have become longer or shorter."""
+def moved_function(source: bytes, wanted: FunctionText) -> FunctionText | None:
+    """Return the function in a file whose bodies may have become longer or shorter, None if it is gone."""
     exact = find_function(source, wanted.qualname, wanted.first_line)
     if exact is not None and exact.header == wanted.header:
         return exact
     matching = [f for f in functions_in(source) if f.qualname == wanted.qualname]
     return min(matching, key=lambda f: (f.header != wanted.header, abs(f.first_line - wanted.first_line)), default=None)
+
+
+def original_key(patch: Patch, key: FunctionKey) -> FunctionKey:
+    """Return the key that a function executed with the patch applied has without it."""
+    function = find_function(patch.files.get(key.path, b""), key.qualname, key.first_line)
+    before = moved_function(patch.originals[key.path], function) if function is not None else None
+    return key if before is None else replace(key, first_line=before.first_line)
+
+
+def original_frame(patch: Patch, frame: Frame) -> Frame:
+    """Return a frame of a run with the patch applied as it would be without it, its line inside the same function."""
+    function = function_at(patch.files.get(frame.path, b""), frame.line)
+    before = moved_function(patch.originals[frame.path], function) if function is not None else None
+    if function is None or before is None:
+        return frame
+    return replace(frame, line=min(before.end_line, frame.line - function.first_line + before.first_line))
 
 
 def unified_diff(path: str, before: bytes, after: bytes) -> str:

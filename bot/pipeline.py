@@ -7,10 +7,11 @@ with the patches is the caller's decision.
 
 from __future__ import annotations
 
+import math
 import platform
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
@@ -23,6 +24,7 @@ from bot import __version__
 from bot.config import Config
 from bot.context import build_task
 from bot.decoding.edit_pool import names_in_scope
+from bot.decoding.trials import Progress
 from bot.discover import discover
 from bot.doubt import reconsidered
 from bot.errors import RepositoryError
@@ -31,7 +33,7 @@ from bot.generate import Arm, generate, portfolio
 from bot.groups import FailureGroup
 from bot.groups import groups as grouped
 from bot.localise import is_test_path, rank
-from bot.patches import make_patch, moved_onto
+from bot.patches import joined, make_patch, moved_function, moved_onto, original_frame, original_key
 from bot.ranking import ranked, score
 from bot.recorded import Earlier, RecordedSession, session_key
 from bot.records import (
@@ -60,11 +62,16 @@ GUIDES = 4  # at most so many tests steer the search; the rest of the group's fa
 GUARDS = 6  # passing tests that a candidate must keep passing in the warm sandbox already
 WHOLE_SHARE = 0.5  # of a group's budget, for a patch that repairs it whole; its parts get the rest
 FIRST_SHARE = 0.5  # of the budget that is left, for each suspect but the last
+PAIR_SHARE = 0.3  # of the budget, kept for bodies of two functions where several are to blame
+PAIR_BASES = 4  # bodies that do better than the faulty ones, on which another function is regenerated
+BETTER = 3  # of them from one function
 SUSPECT_PATCHES = 3  # so many patches judged "suspect" end the search in one function
 JUDGED = 5  # passing bodies of one lot that are judged, best first
 NO_MODEL = "none"  # as the name of a model: single edits alone
 
 Group = tuple[tuple[TestFailure, ...], list[Suspect]]
+_Attempt = tuple[Suspect, Patch | None]  # the function to regenerate, and what stands changed meanwhile
+_Judged = tuple[Candidate, Patch, Verdict]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +138,8 @@ def repair(
             share = len(failures) / (len(failures) + sum(len(other.failures) for other, _ in waiting))
             share *= WHOLE_SHARE if group.parts else 1.0
             left = _left(config.budget, sum((r.spent for r in repairs), in_vain), share)
-            search = _Search(root, config, discovery, runner, model, emit, settings, clock, memory)
+            proven = [r.patch for r in repairs if r.published and r.patch is not None]
+            search = _Search(root, config, discovery, runner, model, emit, settings, clock, memory, proven)
             outcome = search.run(failures, suspects, left)
             if group.parts and outcome.patch is None:
                 emit("note", text=f"No patch repairs all {len(failures)} tests at once, so parts of them are tried.")
@@ -209,10 +217,7 @@ class _Blame:
         if self._failures:
             emit("stage", name="localise", text="Ranking the functions to blame")
 
-        def untouchable(path: str) -> bool:
-            return is_test_path(path) or any(fnmatch(path, pattern) for pattern in config.exclude)
-
-        self._spectrum = Spectrum(self._failures, discovery.passing, partial(_read, root), untouchable)
+        self._spectrum = Spectrum(self._failures, discovery.passing, partial(_read, root), _untouchable(config))
 
     def groups(self) -> list[FailureGroup]:
         return grouped(self._failures, self._spectrum)
@@ -221,6 +226,15 @@ class _Blame:
         suspects = rank(group.failures, self._spectrum)[: self._config.suspects]
         self._emit("ranking", failures=[failure.node_id for failure in group.failures], suspects=suspects)
         return suspects
+
+
+def _untouchable(config: Config) -> Callable[[str], bool]:
+    """Return which files are never rewritten."""
+
+    def untouchable(path: str) -> bool:
+        return is_test_path(path) or any(fnmatch(path, pattern) for pattern in config.exclude)
+
+    return untouchable
 
 
 def _read(root: Path, path: str) -> bytes:
@@ -296,29 +310,23 @@ class _Search:
     arms: Sequence[Arm]
     clock: Callable[[], float]
     memory: _Memory
+    proven: Sequence[Patch] = ()  # published for other groups
     spent: Spent = field(default_factory=Spent)
     doubtful: list[tuple[Candidate, Patch, Verdict]] = field(default_factory=list)
+    better: list[tuple[Progress, Patch]] = field(default_factory=list)  # bodies on which another may be regenerated
 
     def run(self, failures: tuple[TestFailure, ...], suspects: list[Suspect], budget: Budget) -> Repair:
         if not suspects:
             reason = "No function of the repository that could be rewritten is executed by the failing tests."
             return Repair(failures, (), None, None, None, self.spent, reason)
-        reasons = []
-        for position, suspect in enumerate(suspects):
-            last = position == len(suspects) - 1
-            share = _left(budget, self.spent, 1.0 if last else FIRST_SHARE)
-            if share.exceeded(Spent()):
-                reasons.append("the budget is spent")
-                break
-            try:
-                found = self._try(failures, suspect, share)
-            except SandboxLost as error:
-                reasons.append(f"{suspect.key.qualname}: {error.message}")
-                self.emit("note", text=reasons[-1])
-                continue
-            if found is not None:
-                reason = "" if found[2].publishable else "Several patches pass; a person has to choose."
-                return Repair(failures, tuple(suspects), *found, self.spent, reason)
+        reasons: list[str] = []
+        ones: list[_Attempt] = [(suspect, None) for suspect in suspects]
+        found = self._first(failures, ones, _left(budget, Spent(), 1.0 - PAIR_SHARE), reasons)
+        if found is None and not self.doubtful:
+            found = self._first(failures, self._pairs(failures), budget, reasons)
+        if found is not None:
+            reason = "" if found[2].publishable else "Several patches pass; a person has to choose."
+            return Repair(failures, tuple(suspects), *found, self.spent, reason)
         if self.doubtful:
             best = min(self.doubtful, key=lambda item: len(item[1].diff))
             return Repair(failures, tuple(suspects), *best, self.spent, "Only patches of doubtful worth were found.")
@@ -327,29 +335,97 @@ class _Search:
         )
         return Repair(failures, tuple(suspects), None, None, None, self.spent, reason)
 
-    def _try(
-        self, failures: tuple[TestFailure, ...], suspect: Suspect, budget: Budget
-    ) -> tuple[Candidate, Patch, Verdict] | None:
-        """Return the best candidate in `suspect` whose cold verdict is publishable: lot after lot, each ranked."""
+    def _first(
+        self, failures: tuple[TestFailure, ...], attempts: Iterable[_Attempt], budget: Budget, reasons: list[str]
+    ) -> _Judged | None:
+        """Return what the first successful attempt found; each but the last may use half of what is left."""
+        count = len(attempts) if isinstance(attempts, Sized) else math.inf
+        for position, (suspect, base) in enumerate(attempts, 1):
+            share = _left(budget, self.spent, 1.0 if position == count else FIRST_SHARE)
+            if share.exceeded(Spent()):
+                reasons.append("the budget is spent")
+                return None
+            try:
+                found = self._try(failures, suspect, share, base)
+            except SandboxLost as error:
+                reasons.append(f"{suspect.key.qualname}: {error.message}")
+                self.emit("note", text=reasons[-1])
+                continue
+            if found is not None:
+                return found
+        return None
+
+    def _pairs(self, failures: tuple[TestFailure, ...]) -> Iterator[_Attempt]:
+        """Yield which function is regenerated on which changed body of another, the most promising first.
+
+        What other groups of tests have proven comes first; then bodies with which more of the guiding tests pass, or
+        fail further on, than with the faulty one. Who is to blame then is told by what the failing tests do with them.
+        """
+        ranked = sorted(self.better, key=lambda item: (-item[0].passed, -item[0].further))  # stable: then as blamed
+        for base in [*self.proven, *(patch for _, patch in ranked)][:PAIR_BASES]:
+            changed = {(step.path, step.qualname) for step in base.steps}
+            suspects = self._blamed(failures, base)
+            self.emit("ranking", failures=[failure.node_id for failure in failures], suspects=suspects)
+            for suspect in suspects:
+                if (suspect.key.path, suspect.key.qualname) not in changed:
+                    yield suspect, base
+
+    def _blamed(self, failures: tuple[TestFailure, ...], base: Patch) -> list[Suspect]:
+        """Return who is to blame for what still fails with `base` applied, in the lines of the original files."""
+        request = SuiteRequest(tuple(failure.node_id for failure in failures), base.files, coverage=True)
+        runs = self.runner.run_suite(request).by_id()
+        still = [
+            replace(
+                failure,
+                frames=tuple(original_frame(base, frame) for frame in run.frames),
+                functions=frozenset(original_key(base, key) for key in run.functions),
+            )
+            for failure in failures
+            if (run := runs.get(failure.node_id)) is not None and run.failing
+        ]
+        read, untouchable = partial(_read, self.root), _untouchable(self.config)
+        return rank(still, Spectrum(still, self.discovery.passing, read, untouchable))[: self.config.suspects]
+
+    def _stands(self, suspect: Suspect, base: Patch | None) -> tuple[FunctionText, bytes] | None:
+        """Return the suspect's function and its file, as they are with `base` applied."""
         key = suspect.key
         source = _read(self.root, key.path)
         function = find_function(source, key.qualname, key.first_line)
-        if function is None:
+        if function is None or base is None or key.path not in base.files:
+            return None if function is None else (function, source)
+        changed = base.files[key.path]
+        moved = moved_function(changed, function)
+        return None if moved is None else (moved, changed)
+
+    def _try(
+        self, failures: tuple[TestFailure, ...], suspect: Suspect, budget: Budget, base: Patch | None
+    ) -> _Judged | None:
+        """Return the best candidate in `suspect` whose cold verdict is publishable: lot after lot, each ranked.
+
+        base: what stands changed meanwhile and becomes part of the patch.
+        """
+        key = suspect.key
+        standing = self._stands(suspect, base)
+        if standing is None:
             return None
+        function, source = standing
         guides, held_out = split_guides(failures)
-        self.emit("stage", name="generate", text=f"Regenerating {key.qualname} in {key.path}", guides=guides)
+        beside = f", with another body of {base.title}" if base is not None else ""
+        self.emit("stage", name="generate", text=f"Regenerating {key.qualname} in {key.path}{beside}", guides=guides)
         doubtful = len(self.doubtful)
-        lots = self._lots(failures, suspect, function, source, guides, budget)
-        for lot in chain(filter(None, [self.memory.proposals(suspect)]), lots):
+        known = self.memory.proposals(suspect) if base is None else []
+        lots = self._lots(failures, suspect, function, source, guides, budget, base)
+        for lot in chain(filter(None, [known]), lots):
             rivals = ranked(lot, function.body)
             scores = [score(rival, function.body) for rival in rivals]
             self.emit("ranked", passing=len(rivals), origins=[rival.origin for rival in rivals], scores=scores)
             for candidate in rivals[:JUDGED]:
-                judged = self._judge(candidate, failures, function, source, held_out)
+                judged = self._judge(candidate, failures, function, source, held_out, base)
                 if judged is None:
                     continue
                 patch, verdict = judged
-                verdict = self._reconsidered(candidate, patch, verdict, rivals, function, failures, bool(held_out))
+                if not patch.further:
+                    verdict = self._reconsidered(candidate, patch, verdict, rivals, function, failures, bool(held_out))
                 self.emit("verdict", verdict=verdict, patch=patch)
                 if verdict.publishable or verdict.rivals:  # which of them is right is not told by other functions
                     return candidate, patch, verdict
@@ -367,13 +443,16 @@ class _Search:
         source: bytes,
         guides: Sequence[str],
         budget: Budget,
+        base: Patch | None,
     ) -> Iterator[list[Candidate]]:
+        key = suspect.key
+        files = base.files if base is not None else {}
         guiding = [failure for failure in failures if failure.node_id in set(guides)]
-        task = build_task(guiding, function, source, lambda path: _read(self.root, path))
-        target = Target(suspect.key.path, suspect.key.qualname, suspect.key.first_line)
-        tests = [*guides, *guards(self.discovery.passing, suspect.key)]
-        key = session_key(self.memory.checkout, target, tests)
-        known = self.memory.earlier.failed.get(key, {})
+        task = build_task(guiding, function, source, lambda path: files.get(path) or _read(self.root, path))
+        target = Target(key.path, key.qualname, function.first_line, files)
+        tests = [*guides, *guards(self.discovery.passing, key)]
+        session_id = session_key(self.memory.checkout, target, tests)
+        known = self.memory.earlier.failed.get(session_id, {})
         began, earlier = self.clock(), self.spent
         try:
             opened = self.runner.open_session(target, tests)
@@ -382,7 +461,7 @@ class _Search:
             before = self.spent = earlier + opening
         budget = _left(budget, opening)
         with RecordedSession(opened, tests, known, self.emit) as session:
-            self.emit("session", level=session.level, tests=tests, key=key)
+            self.emit("session", level=session.level, tests=tests, key=session_id)
             search = generate(
                 task,
                 function,
@@ -402,6 +481,9 @@ class _Search:
                     self.spent = before + search.spent
                     yield lot
                 self.spent = before + search.spent
+                if base is None:
+                    better = search.progress(BETTER)
+                    self.better += [(item, make_patch(key.path, source, function, item.body)) for item in better]
             finally:  # also where a lot was good enough
                 if session.spared:
                     self.emit("note", text=f"{session.spared} executions were taken from the earlier run.")
@@ -413,11 +495,13 @@ class _Search:
         function: FunctionText,
         source: bytes,
         held_out: Sequence[str],
+        base: Patch | None,
     ) -> tuple[Patch, Verdict] | None:
         try:
             patch = make_patch(candidate.suspect.key.path, source, function, candidate.body)
         except BodyError:
             return None
+        patch = patch if base is None else self._needed(joined([base, patch]), failures)
         self.emit("stage", name="verify", text="Judging the patch in a fresh process on a fresh copy")
         return patch, verify(
             patch, failures, self.discovery, self.runner, held_out=held_out, read=lambda path: _read(self.root, path)
@@ -448,6 +532,16 @@ class _Search:
                 rival, failures, self.discovery, self.runner, read=lambda path: _read(self.root, path)
             ),
         )
+
+    def _needed(self, patch: Patch, failures: Sequence[TestFailure]) -> Patch:
+        """Return the last step alone if the failing tests pass with nothing else, else the whole patch."""
+        last = patch.steps[-1]
+        alone = moved_onto(patch.originals, last)
+        if alone is None:
+            return patch
+        ids = tuple(failure.node_id for failure in failures)
+        runs = self.runner.run_suite(SuiteRequest(ids, alone.files)).by_id()
+        return alone if all(i in runs and runs[i].outcome == "passed" for i in ids) else patch
 
 
 def _unrepairable(failure: TestFailure) -> Repair:

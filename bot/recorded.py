@@ -49,7 +49,8 @@ def digest(content: bytes) -> str:
 
 def session_key(checkout: str, target: Target, node_ids: Sequence[str]) -> str:
     """Return what two sessions share whose executions are the same. checkout: a digest of what enters the sandbox."""
-    return digest(json.dumps([checkout, target.path, target.qualname, target.first_line, *node_ids]).encode())
+    base = {path: digest(content) for path, content in sorted(target.base.items())}
+    return digest(json.dumps([checkout, target.path, target.qualname, target.first_line, base, *node_ids]).encode())
 
 
 def earlier(records: Iterable[Mapping[str, Any]]) -> Earlier:

@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 
 from bot.functions import FunctionText, functions_in
-from bot.patches import body_change, joined, make_patch, moved_onto, with_body
+from bot.patches import body_change, joined, make_patch, moved_onto, original_frame, original_key, with_body
 from bot.records import Patch
+from runners.runner import Frame, FunctionKey
 
 PRICES = b"def net(x):\n    return x\n\n\ndef gross(x):\n    return net(x)\n"
 CART = b"class Cart:\n    def total(self):\n        return 0\n"
@@ -91,3 +92,12 @@ def test_another_body_can_stand_in_one_of_the_functions(both):
     assert files["cart.py"] == both.files["cart.py"]
     with pytest.raises(ValueError, match="area"):
         with_body(both, Patch("shop.py", "area", b"", b"", ""), "    raise ValueError\n")
+
+
+def test_what_a_run_with_the_patch_tells_is_placed_in_the_original_files(both):
+    moved = FunctionKey("prices.py", "gross", 6)  # one line further down, since `net` became longer
+    assert original_key(both, moved) == FunctionKey("prices.py", "gross", 5)
+    assert original_frame(both, Frame("prices.py", 7, "gross")) == Frame("prices.py", 6, "gross")
+    for elsewhere in (FunctionKey("other.py", "f", 3), FunctionKey("prices.py", "gone", 3)):
+        assert original_key(both, elsewhere) == elsewhere
+    assert original_frame(both, Frame("other.py", 3, "f")) == Frame("other.py", 3, "f")

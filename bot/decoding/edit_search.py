@@ -1,7 +1,7 @@
 """Runs the edit neighbourhood: single edits in ranked order, then second edits on top of those that made progress.
 
 Decides the order only; what is run, counted and remembered is `Trials`'. A first edit makes progress when more guiding
-tests pass with it than without: so execution, not chance, says where a second edit is worth trying.
+tests pass with it than without, or fail further on: so execution, not chance, says where a second edit is worth trying.
 """
 
 from __future__ import annotations
@@ -60,10 +60,10 @@ class EditSearch:
         return False
 
     def _first_edits(self) -> list[Edit]:
-        """Return single edits that make progress, most tests passed first, then the likeliest."""
-        passed = {body: count for body, count in self.trials.progress() if count > 0}
-        moving = [edit for edit in self.pool.edits if edit.body in passed]
-        ranked = sorted(self.pool.score(moving), key=lambda scored: -passed[scored.edit.body])  # stable: then by score
+        """Return single edits that make progress, most tests passed or further on first, then the likeliest."""
+        better = {item.body: (-item.passed, -item.further) for item in self.trials.progress()}
+        moving = [edit for edit in self.pool.edits if edit.body in better]
+        ranked = sorted(self.pool.score(moving), key=lambda scored: better[scored.edit.body])  # stable: then by score
         return [scored.edit for scored in ranked[:FIRST_EDITS]]
 
     def _second_edits(self, first: Edit) -> list[Scored]:

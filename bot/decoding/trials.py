@@ -5,6 +5,7 @@ Decides how a body becomes a file to run and which of its runs is told. The sess
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -13,7 +14,19 @@ from bot.functions import BodyError, FunctionText, splice
 from bot.gate import NOT_PYTHON, forbidden
 from bot.models.language_model import LanguageModel, Usage
 from bot.records import Emit, Spent
-from runners.runner import Execution, Session, TestRun
+from runners.runner import FRONTIER, Execution, Session, TestRun
+
+_ADDRESS = re.compile(r"\b0x[0-9a-fA-F]+\b")  # other ones in each run
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A body that does not pass, but does better than the faulty one: it breaks no test that passed with that."""
+
+    body: str
+    passed: int  # tests that pass only with it
+    further: int  # failing tests that fail in a later line of their own than before, less those that fail earlier
+    behaviour: tuple[tuple[str, str, str, int], ...]  # of each test: outcome, exception, message, line in the test
 
 
 @dataclass(slots=True)
@@ -82,16 +95,14 @@ class Trials:
         )
         return Observation(continuation, first_line, run.outcome, message, trace, origin, run.node_id)
 
-    def progress(self) -> list[tuple[str, int]]:
-        """Return the bodies run that do not pass, and how many tests more than with the faulty body pass with each."""
+    def progress(self) -> list[Progress]:
+        """Return the whole bodies run that do not pass but do better than the faulty one: most first, then as run."""
         faulty = self.faulty()
-        before = sum(run.passed for run in faulty.runs) if faulty else 0
+        if faulty is None:
+            return []
         known = {**self._traced, **self._plain}
-        return [
-            (body, sum(run.passed for run in execution.runs) - before)
-            for body, execution in known.items()
-            if not execution.passed
-        ]
+        found = [_progress(body, faulty, run) for body, run in known.items() if not run.passed and FRONTIER not in body]
+        return sorted((item for item in found if item is not None), key=lambda item: (-item.passed, -item.further))
 
     def observe_faulty(self) -> Observation | None:
         """Return what is told of the function as it is."""
@@ -106,6 +117,28 @@ class Trials:
         traces = [run.trace for run in faulty.runs if run.trace and not run.passed] if faulty else []
         above = self.function.first_line + self.function.header_lines - 1
         return frozenset(event.line - above for trace in traces for event in trace.events if event.line > above)
+
+
+def _progress(body: str, faulty: Execution, execution: Execution) -> Progress | None:
+    """Return what a body achieves beside the faulty one, None when it is nothing or something breaks."""
+    passed = further = 0
+    for before, run in zip(faulty.runs, execution.runs, strict=False):
+        if run.passed:
+            passed += not before.passed
+        elif before.passed or run.phase == "collect":
+            return None
+        else:
+            further += (_reach(run) > _reach(before)) - (_reach(run) < _reach(before))
+    behaviour = tuple(
+        (run.outcome, run.exception, _ADDRESS.sub("0x", run.message), _reach(run)) for run in execution.runs
+    )
+    return Progress(body, passed, further, behaviour) if passed or further > 0 else None
+
+
+def _reach(run: TestRun) -> int:
+    """Return the line of the test's own file in which it failed, 0 if it is not known."""
+    path = run.node_id.partition("::")[0]
+    return next((frame.line for frame in run.frames if frame.path == path), 0)
 
 
 def _told(execution: Execution, usual: int) -> TestRun:

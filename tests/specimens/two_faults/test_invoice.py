@@ -1,0 +1,11 @@
+from invoice import total
+
+
+def test_nothing_costs_nothing():
+    assert total([]) == 0
+
+
+def test_books_with_and_without_tax():
+    books = [("book", 3, 100)]
+    assert total(books, taxed=False) == 300
+    assert total(books) == 315

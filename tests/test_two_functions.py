@@ -1,0 +1,68 @@
+"""Failures that no single body repairs: two functions in two files, repaired together."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bot.config import Config
+from bot.git import apply
+from bot.pipeline import combined, repair
+from bot.records import Budget
+from bot.report import Run, changes, markdown, patch_file, result
+from tests.fakes import ScriptedModel
+
+SPECIMEN = Path(__file__).parent / "specimens" / "two_faults"
+FILES = {path.name: path.read_bytes() for path in SPECIMEN.glob("*.py")}
+TOTAL = (
+    "    result = 0\n    for kind, count, cents in lines:\n        net = count * cents\n"
+    "        result += with_tax(kind, net) if taxed else net\n    return result\n<end>"
+)
+WITH_TAX = "    return net + net * RATES[kind] // 100\n<end>"
+
+
+@pytest.fixture
+def config():
+    return Config(runner="local", unsafe_local=True, budget=Budget(seconds=400, executions=400))
+
+
+class Events(list):
+    def __call__(self, event, **fields):
+        self.append((event, fields))
+
+    def of(self, name):
+        return [fields for event, fields in self if event == name]
+
+
+def answers(prompt: str) -> str:
+    return WITH_TAX if "def with_tax" in prompt.partition("<bug>")[2] else TOTAL
+
+
+@pytest.mark.parametrize("model", ["none", "scripted"])
+def test_two_faults_that_the_same_tests_blame_are_repaired_together(repo, config, model):
+    root, events = repo(FILES), Events()
+    scripted = None if model == "none" else ScriptedModel(answers)
+    chosen = replace(config, model="none") if scripted is None else replace(config, gamma=(0.0,))
+    outcome = repair(root, chosen, events, model=scripted)
+    assert outcome.all_repaired, [item.reason for item in outcome.repairs]
+    (done,) = outcome.repairs
+    assert done.patch is not None
+    assert sorted(step.qualname for step in done.patch.steps) == ["total", "with_tax"]
+    assert done.verdict is not None
+    assert done.verdict.word == "plausible"  # a sandbox without isolation proves no more
+    files = combined(outcome.repairs)
+    assert files == done.patch.files
+    assert files["invoice.py"] == FILES["invoice.py"].replace(b"count + cents", b"count * cents")
+    assert files["tax.py"] != FILES["tax.py"]
+    assert outcome.spent.executions <= 400
+    assert any("with another body of" in fields["text"] for fields in events.of("stage"))
+    patches = changes(outcome.repairs, files)
+    assert [patch.path for patch in patches] == ["invoice.py", "tax.py"]
+    assert patch_file(patches).count(b"\n+++ ") == 2
+    document = result(outcome, Run(), exit_code=0)["repairs"][0]["patch"]
+    assert {item["qualname"] for item in document["functions"]} == {"total", "with_tax"}
+    assert "`total` in `invoice.py`" in markdown(outcome, Run())
+    assert sorted(apply(root, patches)) == ["invoice.py", "tax.py"]
+    assert {path: (root / path).read_bytes() for path in files} == files
