@@ -46,9 +46,10 @@ if TYPE_CHECKING:
 
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 FIND = (
-    "tests", "runner", "unsafe_local", "python", "image", "memory", "suspects", "test_timeout", "suite_timeout",
-    "pytest_args", "exclude",
+    "tests", "runner", "unsafe_local", "python", "image", "dockerfile", "setup_command", "build_timeout", "project",
+    "memory", "suspects", "test_timeout", "suite_timeout", "pytest_args", "exclude",
 )  # fmt: skip
+ENV = ("runner", "unsafe_local", "python", "image", "dockerfile", "setup_command", "build_timeout", "project")
 EPILOG = """\
 \b
 Exit status:
@@ -233,8 +234,7 @@ def repair(
     delivery = Delivery(apply, allow_dirty, branch, patch)
     delivery.check_flags()
     state.verbosity = -1 if quiet else verbose
-    root = _checkout(path)
-    config = load(root, flags, os.environ)
+    root, config = _configured(path, flags)
     delivery.check(root)
     known = _earlier(root, resume) if resume else None
     with _run(state, "repair", root, config, _dirty(root) if apply else ()) as run:
@@ -265,8 +265,7 @@ def find(state: State, /, path: Path, *, quiet: bool, verbose: int, **flags: Any
     No model is loaded. Exits with 1 when a test fails.
     """
     state.verbosity = -1 if quiet else verbose
-    root = _checkout(path)
-    config = load(root, flags, os.environ)
+    root, config = _configured(path, flags)
     with _run(state, "find", root, config, hide=("failure", "ranking")) as run:
         with run.terminal, contextlib.redirect_stdout(sys.stderr):
             discovery, groups = run.pipeline.find(root, config, run.emit)
@@ -313,6 +312,52 @@ def publish(state: State, /, run: Path, *, quiet: bool, dry_run: bool, **flags: 
         for line in outcome.lines:
             click.echo(report.printable(line))
     return EXIT_OK if outcome.all_published else EXIT_NOT_REPAIRED
+
+
+@program.command(name="env", epilog=EPILOG)
+@_output
+@click.option("--no-build", is_flag=True, help="Only show what was found; build nothing.")
+@_settings(*ENV)
+@click.pass_obj
+def environment(state: State, /, path: Path, *, quiet: bool, verbose: int, no_build: bool, **flags: Any) -> int:
+    """Show what the tests in PATH (default: the current folder) need, from which files, and build the image for it.
+
+    With --runner local: which interpreter is used and what it lacks. No test is run.
+    """
+    from bot import environment as work
+    from bot.report import printable
+
+    state.verbosity = -1 if quiet else verbose
+    root, config = _configured(path, flags)
+    plan = work.plan(root, config)
+    if not state.json and not quiet:
+        click.echo("\n".join(map(printable, work.plan_lines(plan, everything=verbose > 0))))
+
+    def tell(text: str) -> None:
+        if not quiet:
+            click.echo(printable(text), err=True)
+
+    with _termination():
+        found = None if no_build else work.provide(root, config, plan, tell)
+    _show(
+        state,
+        lambda: work.document(plan, found),
+        lambda _out: click.echo("\n".join(map(printable, work.result_lines(found)))),
+        [],
+    )
+    return EXIT_OK if found is None or found.usable else EXIT_ENVIRONMENT
+
+
+def _configured(path: Path, flags: Mapping[str, Any]) -> tuple[Path, Config]:
+    """Return the folder to work on, a sub-project's if one is named, and the settings of the repository."""
+    root = _checkout(path)
+    config = load(root, flags, os.environ)
+    if config.project:
+        project = _checkout(root / config.project)
+        if not project.is_relative_to(root):
+            raise RepositoryError(f"{config.project} lies outside {root}.", hint="Name a folder of the repository.")
+        root = project
+    return root, config
 
 
 def _checkout(path: Path) -> Path:

@@ -27,7 +27,7 @@ from bot.records import Budget
 
 TABLE = "tool.egcfg-fix"
 PREFIX = "EGCFG_"
-ELSEWHERE = frozenset({"EGCFG_BASE_IMAGE"})  # variables of ours that are no settings: runners/environment.py reads it
+ELSEWHERE = frozenset({"EGCFG_BASE_IMAGE"})  # variables of ours that are no settings: runners/environment reads it
 FILE_LIMIT = 1 << 20  # bytes of pyproject.toml that are read
 
 Read = Callable[[Any], Any]
@@ -303,6 +303,27 @@ class Config:
         "What the Docker Engine runs containers with, such as gVisor's runsc; else the engine's default.",
         trusted_only=True,
     )
+    dockerfile: str = _setting(
+        "",
+        _string("a file", r"[^\0]*", "FILE"),
+        "A Dockerfile of yours, built with the repository as its context, in place of the image of egcfg-fix.",
+        trusted_only=True,
+    )
+    setup_command: str = _setting(
+        "",
+        _string(metavar="COMMAND"),
+        "Run by a shell as root, with the network, in a copy of the repository before its dependencies are installed.",
+        trusted_only=True,
+    )
+    build_timeout: float = _setting(
+        900.0, _number(0, 86400, above=True, metavar="SECONDS"), "Time for building the image.", trusted_only=True
+    )
+    project: str = _setting(
+        "",
+        _string("a folder of the repository, such as packages/core", r"(?!/)(?!(.*/)?\.\.(/|$)).*", "FOLDER"),
+        "The sub-project to work on, in a repository of several. The others stay available to it.",
+        trusted_only=True,
+    )
     memory: int = _setting(1024, _whole(64, 1 << 20), "Memory of the sandbox, in MiB.", trusted_only=True)
     workers: int = _setting(
         0,
@@ -571,10 +592,19 @@ def _check(config: Config, environment: Mapping[str, str]) -> None:
         )
     if config.unsafe_local and config.runner == "docker":
         raise ConfigError("--unsafe-local and --runner docker contradict each other.", hint="Leave one of the two out.")
-    if config.image and config.runner == "local":
-        raise ConfigError("--image needs Docker, but --runner is local.", hint="Use --runner docker.")
-    if config.runtime and config.runner == "local":
-        raise ConfigError("--runtime needs Docker, but --runner is local.", hint="Use --runner docker.")
+    for one in ("image", "dockerfile", "setup_command", "runtime") if config.runner == "local" else ():
+        if getattr(config, one):
+            flag = f"--{one.replace('_', '-')}"
+            raise ConfigError(f"{flag} needs Docker, but --runner is local.", hint="Use --runner docker.")
+    if config.image and (config.dockerfile or config.setup_command):
+        raise ConfigError(
+            "--image is used as it is, so --dockerfile and --setup-command mean nothing beside it.",
+            hint="Leave one of them out; a Dockerfile may start FROM your image.",
+        )
+    if config.dockerfile and config.setup_command:
+        raise ConfigError(
+            "--dockerfile and --setup-command exclude each other.", hint="Put the command into the Dockerfile."
+        )
     if config.revision and (config.model in ("embedded", "none") or "://" in config.model):
         raise ConfigError(
             f'--revision means nothing for the model "{config.model}".', hint="It belongs to a Hugging Face id."

@@ -27,6 +27,7 @@ from bot.decoding.edit_pool import names_in_scope
 from bot.decoding.trials import Progress
 from bot.discover import discover
 from bot.doubt import reconsidered
+from bot.environment import wanted
 from bot.errors import RepositoryError
 from bot.functions import BodyError, FunctionText, find_function
 from bot.generate import Arm, generate, portfolio
@@ -195,9 +196,10 @@ def _opened(root: Path, config: Config, emit: Emit) -> Iterator[Runner]:
         limits,
         unsafe_local=config.unsafe_local,
         python=config.python or None,
-        image=config.image or None,
         pytest_args=config.pytest_args,
         runtime=config.runtime,
+        wanted=wanted(root, config),
+        progress=lambda text: emit("stage", name="environment", text=text),
     )
     emit("start", root=str(root), runner=runner.kind, isolated=runner.isolated, model=config.model)
     for note in runner.notes:

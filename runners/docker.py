@@ -6,21 +6,23 @@ The harness is process 1 and talks over the container's own stdin and stdout. Fi
 
 from __future__ import annotations
 
-import io
 import os
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import docker
-from docker.errors import APIError, BuildError, DockerException, ImageNotFound
+from docker.errors import APIError, DockerException, ImageNotFound
 from docker.types import LogConfig, Mount, Ulimit
 from docker.utils import version_gte
 
-from runners import environment
 from runners.cold import run_suite
+from runners.environment.image import Builder, Image, Progress, made_files, silent
+from runners.environment.plan import Plan, make_plan, workspace_top
+from runners.environment.wanted import Wanted, supply
 from runners.runner import DockerUnavailable, Limits, RunnerError, SandboxLost, Session, SuiteRequest, SuiteRun, Target
 from runners.warm import WarmSession
 from runners.wire import INTERPRETER_FLAGS, Channel, Hello, SocketStream
@@ -52,16 +54,22 @@ class DockerRunner:
         timeout_s: float = 60.0,
         pytest_args: Sequence[str] = (),
         runtime: str = "",
+        wanted: Wanted | None = None,
+        progress: Progress = silent,
     ) -> None:
         """Find or build the image and make the copy.
 
-        image: used as it is; else one is built on `base` with the repository's dependencies.
+        image, base: short for the same fields of `wanted`, what the user wants of the environment; without an image
+        of the user's one is built with the repository's dependencies. progress: told what takes long.
         pytest_args: more arguments for every run of pytest, cold and warm.
         runtime: what the engine runs containers with, such as gVisor's "runsc"; "" is the engine's default.
-        Raises DockerUnavailable when no engine answers, or it lacks the runtime or cannot provide the image.
+        Raises DockerUnavailable when no engine answers, lacks the runtime or refuses, EnvironmentFailed when something
+        cannot be installed.
         """
         self.notes: list[str] = []
         self.runtime = runtime
+        wanted = wanted or Wanted()
+        wanted = replace(wanted, image=image or wanted.image, base=base or wanted.base)
         self._limits, self._root, self._arguments = limits, Path(root).resolve(), tuple(pytest_args)
         self._client = _connect(timeout_s)
         self._containers: set[str] = set()
@@ -74,9 +82,9 @@ class DockerRunner:
             self._client.close()
             raise
         try:
-            self.image = (
-                _named_image(self._client, image) if image else build(self._client, self._workspace.snapshot, base)
-            )
+            self.environment, self.plan = provide(self._client, self._root, self._workspace, wanted, progress)
+            self.image = self.environment.tag
+            self.notes += self.environment.notes
         except BaseException:
             self.close()
             raise
@@ -132,6 +140,7 @@ class DockerRunner:
                 host_config=self._host_config(overlay),
                 network_disabled=True,
                 hostname="sandbox",
+                use_config_proxy=False,  # the client's settings may hold a proxy with its password
             )
         name = str(made["Id"])
         self._containers.add(name)
@@ -216,41 +225,23 @@ class DockerSandbox:
         self.channel.close()
 
 
-def build(client: Any, root: Path, base: str | None = None) -> str:
-    """Return the image with the repository's dependencies; built once, found again by its name."""
-    base = environment.base_image(base)
-    wanted = environment.requirements(root)
-    with _explained("The engine does not answer"):
-        try:
-            base_id = client.images.get(base).id
-        except ImageNotFound:
-            base_id = ""
-        tag = environment.tag(base, base_id, wanted)
-        if _known(client, tag):
-            return tag
-    try:
-        client.images.build(
-            fileobj=io.BytesIO(environment.context(wanted)),
-            custom_context=True,
-            tag=tag,
-            buildargs=environment.build_arguments(base),
-            labels={_LABEL: "image"},
-            rm=True,
-            forcerm=True,
-        )
-    except BuildError as error:
-        log = "".join(str(part.get("stream", "")) for part in error.build_log if isinstance(part, dict))
-        tail = " ".join(log.split())[-400:]
-        raise DockerUnavailable(
-            f"The image for the tests could not be built: {error.msg} {tail}".strip(),
-            hint="Correct the repository's dependency files, or name an image that has them with --image.",
-        ) from error
-    except (DockerException, OSError) as error:
-        raise DockerUnavailable(
-            f"The image for the tests could not be built on {base}: {_short(error)}",
-            hint=f"Pull {base}, set EGCFG_BASE_IMAGE to an image that is here, or name one with --image.",
-        ) from error
-    return tag
+def provide(
+    client: Any, root: Path, workspace: Workspace, wanted: Wanted, progress: Progress = silent
+) -> tuple[Image, Plan | None]:
+    """Return the image for the project at `root` and the plan that it was built by; generated files join the copy.
+
+    The image is the user's own, or built once from the repository's files and found again by their hash.
+    """
+    if wanted.image:
+        return Image(_named_image(client, wanted.image)), None
+    top = wanted.top or workspace_top(root)
+    plan = make_plan(root, top)
+    packages = supply(os.environ, plan.indexes)
+    builder = Builder(client, {_OWNER: _owner()}, replace(wanted, top=top), packages, progress)
+    image = builder.provide(plan, workspace.snapshot)
+    with _explained("The engine does not give the generated files"):
+        workspace.add(made_files(client, image))
+    return image, plan
 
 
 def sweep(client: Any) -> None:

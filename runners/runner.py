@@ -35,6 +35,14 @@ class DockerUnavailable(RunnerError):
     """No Docker Engine answers, or it refuses what the sandbox needs."""
 
 
+class EnvironmentFailed(RunnerError):
+    """The repository's dependencies could not be installed. cause: a word for programs, such as "compiler"."""
+
+    def __init__(self, message: str, *, hint: str = "", cause: str = "unknown") -> None:
+        super().__init__(message, hint=hint)
+        self.cause = cause
+
+
 class SandboxUnavailable(RunnerError):
     """Neither Docker nor bubblewrap works and --unsafe-local was not given."""
 

@@ -71,6 +71,14 @@ class Workspace:
         copy_files(self.snapshot, place, sorted(_names(self.snapshot)))
         return place
 
+    def add(self, files: Mapping[str, bytes]) -> None:
+        """Put generated files beside the sources of the copy, where the repository has none of that name."""
+        for name, content in files.items():
+            target = self.snapshot / checked_path(name)
+            if not target.exists() and target.parent.resolve().is_relative_to(self.snapshot):
+                replace_file(self.snapshot, name, content)
+        self._archive = None
+
     def temporary(self) -> Path:
         """Return a new empty folder that goes away with the workspace."""
         return Path(tempfile.mkdtemp(prefix="tmp-", dir=self._folder))

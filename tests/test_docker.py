@@ -10,7 +10,7 @@ import docker
 import pytest
 
 from runners.choose import open_runner
-from runners.docker import DockerRunner, build
+from runners.docker import DockerRunner
 from runners.runner import DockerUnavailable, Limits, SandboxLost, Session, SuiteRequest, Target
 
 pytestmark = pytest.mark.docker
@@ -96,11 +96,9 @@ def test_the_container_has_no_root_no_network_and_nothing_to_write_but_tmp(sessi
 
 
 def test_what_was_built_once_is_not_built_again(docker_runner: DockerRunner, tmp_path: Path) -> None:
-    client = docker.from_env()
-    before = len(client.images.list(all=True))
-    assert build(client, tmp_path) == docker_runner.image
-    assert len(client.images.list(all=True)) == before
-    client.close()
+    with DockerRunner(tmp_path, LIMITS) as again:
+        assert again.image == docker_runner.image
+        assert not again.environment.built
 
 
 def test_a_container_that_is_killed_is_replaced(docker_runner: DockerRunner) -> None:
@@ -127,13 +125,6 @@ def test_nothing_is_left_behind(tmp_path: Path) -> None:
     runner.close()
     assert mine() == before
     client.close()
-
-
-def test_dependencies_that_do_not_exist_end_in_an_error_that_says_what_to_do(tmp_path: Path) -> None:
-    (tmp_path / "requirements.txt").write_text("./nothing\nnot a requirement at all\n")
-    with pytest.raises(DockerUnavailable) as caught:
-        DockerRunner(tmp_path, LIMITS)
-    assert "--image" in caught.value.hint
 
 
 def test_an_image_that_is_nowhere_is_an_error(tmp_path: Path) -> None:

@@ -24,12 +24,13 @@ WEIGHTS = {  # imported when a model is loaded
 STAGES = ("discover", "localise", "generate", "verify", "publish")
 HOMES = {  # third-party package -> the modules that may import it
     "click": {"bot.cli"},
-    "docker": {"runners.docker"},
+    "docker": {"runners.docker", "runners.environment.image"},
     "git": {"bot.git"},
     "github": {"bot.github"},
     "httpx": {"bot.models.endpoint"},
     "jinja2": {"bot.report"},
     "ray": {"bot.scan"},
+    "packaging": {f"runners.environment.{n}" for n in ("declared", "poetry", "python_version")},
     "rich": {"bot.terminal"},
     "safetensors": WEIGHTS,
     "torch": WEIGHTS,
