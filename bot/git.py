@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import stat
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -314,31 +314,54 @@ def _git(root: Path, *arguments: str, extra: dict[str, str] | None = None) -> by
     return _run(root, list(arguments), settings, extra or {})
 
 
-def _run(root: Path, arguments: list[str], settings: dict[str, str], extra: dict[str, str]) -> bytes:
+def _run(root: Path, arguments: list[str], settings: Mapping[str, str], extra: Mapping[str, str]) -> bytes:
+    status, out, said = execute(root, arguments, settings, extra)
+    if status != 0:
+        raise _refusal(root, arguments, said)
+    return out
+
+
+def execute(
+    root: Path,
+    arguments: Sequence[str],
+    settings: Mapping[str, str],
+    extra: Mapping[str, str],
+    *,
+    inherited: Collection[str] = (),
+    descriptors: Sequence[int] = (),
+) -> tuple[int, bytes, str]:
+    """Run git at `root`; return its exit status, what it printed and what it said. Raises GitMissing.
+
+    settings: configuration that wins over every file's. extra: variables. inherited: names of variables of ours that
+    git gets too, without their values standing in a command line. descriptors: files of ours that it can read.
+    """
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")  # a missing git is reported below, not by an import
     import git
 
-    variables = {name: os.environ[name] for name in KEPT if name in os.environ} | VARIABLES | extra
-    variables["GIT_CONFIG_COUNT"] = str(len(settings))
+    kept = {*KEPT, *inherited}
+    variables = {**VARIABLES, **extra, "GIT_CONFIG_COUNT": str(len(settings))}
     for number, (key, value) in enumerate(settings.items()):
         variables |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
     assigned = [f"{name}={value}" for name, value in variables.items()]
+    if inherited:
+        cleaned = [part for name in os.environ if name not in kept for part in ("-u", name)]
+    else:
+        cleaned = ["-i", *(f"{name}={os.environ[name]}" for name in KEPT if name in os.environ)]
     try:
         status, out, err = git.Git(str(root)).execute(
-            ["env", "-i", *assigned, "git", "-C", str(root), *arguments],
+            ["env", *cleaned, *assigned, "git", "-C", str(root), *arguments],
             with_extended_output=True,
             with_exceptions=False,
             stdout_as_string=False,
             strip_newline_in_stdout=False,
+            pass_fds=tuple(descriptors),
         )
     except git.GitCommandNotFound:  # not even `env`
         status, out, err = 127, b"", ""
     if status == 127:
         raise GitMissing("git was not found.", hint="Install git, or check PATH.")
-    if status != 0:
-        raise _refusal(root, arguments, err.decode("utf-8", "replace") if isinstance(err, bytes) else str(err))
     assert isinstance(out, bytes)
-    return out
+    return status, out, err.decode("utf-8", "replace") if isinstance(err, bytes) else str(err)
 
 
 def _refusal(root: Path, arguments: list[str], said: str) -> RepositoryError:

@@ -176,26 +176,34 @@ class GitHub:
             self._trees[sha] = {item["path"]: Entry(item["mode"], item["type"], item["sha"]) for item in items}
         return self._trees[sha]
 
-    def make_tree(self, base: str, files: Mapping[str, tuple[str, bytes]]) -> str:
-        """Return a tree like `base` with `files`, path -> (mode, content)."""
+    def write(
+        self,
+        base: str,
+        parents: Sequence[str],
+        files: Mapping[str, tuple[str, bytes]],
+        message: Callable[[str], str],
+    ) -> Commit:
+        """Make a commit with `files`, path -> (mode, content), on the tree of `base`; message: from the new tree.
+
+        It names no author, so that GitHub signs it for a token of an app or of Actions.
+        """
         entries = []
         for path, (mode, content) in files.items():
             given = {"content": base64.b64encode(content).decode("ascii"), "encoding": "base64"}
             blob = self._send("POST", "/git/blobs", given)["sha"]
             entries.append({"path": path, "mode": mode, "type": "blob", "sha": blob})
-        return str(self._send("POST", "/git/trees", {"base_tree": base, "tree": entries})["sha"])
+        made = self._send("POST", "/git/trees", {"base_tree": self.commit(base).tree, "tree": entries})
+        tree = str(made["sha"])
+        return _commit(
+            self._send("POST", "/git/commits", {"message": message(tree), "tree": tree, "parents": list(parents)})
+        )
 
-    def make_commit(self, tree: str, parents: Sequence[str], message: str) -> Commit:
-        """Make a commit. It names no author, so that GitHub signs it for a token of an app or of Actions."""
-        given = {"message": message, "tree": tree, "parents": list(parents)}
-        return _commit(self._send("POST", "/git/commits", given))
-
-    def create_branch(self, branch: str, sha: str) -> None:
-        self._send("POST", "/git/refs", {"ref": f"refs/heads/{branch}", "sha": sha})
-
-    def move_branch(self, branch: str, sha: str) -> None:
-        """Let a branch point at a descendant of its commit; anything else is refused by GitHub, never forced."""
-        self._send("PATCH", f"/git/refs/heads/{quote(branch)}", {"sha": sha, "force": False})
+    def point(self, branch: str, sha: str, old: str) -> None:
+        """Let a branch point at `sha`, a descendant of `old` where it points now; GitHub refuses anything else."""
+        if old:
+            self._send("PATCH", f"/git/refs/heads/{quote(branch)}", {"sha": sha, "force": False})
+        else:
+            self._send("POST", "/git/refs", {"ref": f"refs/heads/{branch}", "sha": sha})
 
     def delete_branch(self, branch: str) -> None:
         self._send("DELETE", f"/git/refs/heads/{quote(branch)}")

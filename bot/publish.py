@@ -7,9 +7,9 @@ step looks first whether it has been done; what fails after the change itself is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from bot.admission import refusal, together_refusal
 from bot.bundle import Bundle, FileChange, Proposal
@@ -48,6 +48,7 @@ Operation = Literal[
     "refused",  # it may not be published
     "failed",  # GitHub did not let us
 ]
+Files = Mapping[str, tuple[str, bytes]]  # path -> (mode, content)
 UNPUBLISHED = frozenset({"outdated", "refused", "failed"})
 RACES = 4  # times that a branch may move under our hands
 COMMENT_MARK = "<!-- egcfg-fix-comment -->"
@@ -82,6 +83,19 @@ class Change:
         return title(self.proposals)
 
 
+class Writer(Protocol):
+    """What makes commits and moves branches: GitHub's API, or git."""
+
+    def write(self, base: str, parents: Sequence[str], files: Files, message: Callable[[str], str]) -> Commit:
+        """Make a commit with `files`, path -> (mode, content), on the tree of `base`; message: from the new tree."""
+
+    def point(self, branch: str, sha: str, old: str) -> None:
+        """Let a branch point at `sha`, which contains `old`, where it points now; "" when it is new.
+
+        Raises PublishError; its `status` is 422 when the branch is not at `old` any more, or a rule forbids it.
+        """
+
+
 class Outdated(Exception):
     """The branch does not hold any more what was repaired."""
 
@@ -111,17 +125,19 @@ def planned(bundle: Bundle, settings: Publishing) -> tuple[list[Change], list[Pu
     return [Change((one,), one.files, key_of([one], run=run)) for one in admitted], refused
 
 
-def publish(bundle: Bundle, settings: Publishing, github: GitHub, emit: Emit) -> list[Published]:
+def publish(
+    bundle: Bundle, settings: Publishing, github: GitHub, emit: Emit, writer: Writer | None = None
+) -> list[Published]:
     """Publish a bundle; return what became of each proposal and of pull requests that are not needed any more.
 
-    Raises PublishError when nothing can be done at all: the token, a limit, no network. What was done stays done, and
-    the next call goes on from there.
+    writer: makes the commits and moves the branches, in place of `github`. Raises PublishError when nothing can be done
+    at all: the token, a limit, no network. What was done stays done, and the next call goes on from there.
     """
     if not bundle.source.commit:
         raise BundleError("The bundle names no commit.", hint="Repair a git checkout that has a commit.")
     changes, results = planned(bundle, settings)
     base = settings.base or bundle.source.branch or github.default_branch()
-    desk = _Desk(bundle, settings, github, emit, base)
+    desk = _Desk(bundle, settings, github, writer or github, emit, base)
     for change in changes:
         results.append(desk.publish(change))
         emit("published", result=results[-1])
@@ -139,6 +155,7 @@ class _Desk:
     bundle: Bundle
     settings: Publishing
     github: GitHub
+    writer: Writer
     emit: Emit
     base: str
     known: list[PullRequest] | None = None
@@ -158,7 +175,7 @@ class _Desk:
 
     # -- the commit
 
-    def _checked_base(self, change: Change, sha: str) -> dict[str, tuple[str, bytes]]:
+    def _checked_base(self, change: Change, sha: str) -> Files:
         """Return path -> (mode, content) of what to commit on `sha`; raises Outdated when its files are others."""
         tree = self.github.commit(sha).tree
         files = {}
@@ -172,7 +189,7 @@ class _Desk:
             files[one.path] = (entry.mode, content)
         return files
 
-    def _still_wanted(self, change: Change) -> dict[str, tuple[str, bytes]]:
+    def _still_wanted(self, change: Change) -> Files:
         """Return what to commit on the bundle's commit, after a look at what its branch has become since."""
         commit = self.bundle.source.commit
         files = self._checked_base(change, commit)
@@ -187,15 +204,16 @@ class _Desk:
             self._checked_base(change, tip)
         return files
 
-    def _holds(self, sha: str, files: dict[str, tuple[str, bytes]]) -> bool:
+    def _holds(self, sha: str, files: Files) -> bool:
         tree = self.github.commit(sha).tree
         found = {path: self.github.entry(tree, path) for path in files}
         return all((entry := found[path]) and entry.sha == blob_id(content) for path, (_, content) in files.items())
 
-    def _commit(self, change: Change, base: str, parents: Sequence[str], files: dict[str, tuple[str, bytes]]) -> Commit:
-        tree = self.github.make_tree(self.github.commit(base).tree, files)
-        message = commit_message(change.proposals, change.key, tree, base)
-        return self.github.make_commit(tree, parents, message)
+    def _commit(self, change: Change, base: str, parents: Sequence[str], files: Files) -> Commit:
+        def message(tree: str) -> str:
+            return commit_message(change.proposals, change.key, tree, base)
+
+        return self.writer.write(base, parents, files, message)
 
     def _brought_up(self, change: Change, branch: str) -> tuple[str, bool, bool]:
         """Let `branch` hold the change; return (its commit, whether it was moved, whether it is signed).
@@ -209,17 +227,14 @@ class _Desk:
                 return tip, False, self.github.commit(tip).verified
             made = self._next(change, tip, files)
             try:
-                if tip:
-                    self.github.move_branch(branch, made.sha)
-                else:
-                    self.github.create_branch(branch, made.sha)
+                self.writer.point(branch, made.sha, tip)
                 return made.sha, True, made.verified
             except PublishError as error:
                 if getattr(error, "status", 0) != 422 or self.github.tip(branch) == tip:
                     raise  # nothing has moved it: a rule forbids it, or its name is taken
         raise PublishError(f"The branch {branch} kept moving.", hint="Another run is publishing; try again after it.")
 
-    def _next(self, change: Change, tip: str, files: dict[str, tuple[str, bytes]]) -> Commit:
+    def _next(self, change: Change, tip: str, files: Files) -> Commit:
         """Make the commit that follows `tip`, or the first one: it always contains what is on the branch."""
         commit = self.bundle.source.commit
         if not tip:
@@ -252,7 +267,7 @@ class _Desk:
             raise Outdated(f"{branch} has moved since its tests failed; the next run starts from what is there now.")
         made = self._commit(change, tip, [tip], self._checked_base(change, tip))
         try:
-            self.github.move_branch(branch, made.sha)
+            self.writer.point(branch, made.sha, tip)
         except PublishError as error:
             if getattr(error, "status", 0) == 422 and self.github.tip(branch) != tip:
                 raise Outdated(f"{branch} moved while the repair was pushed; nothing was overwritten.") from None

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, MutableMapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 from bot import bundle
 from bot.config import Publishing
 from bot.errors import BundleError, ConfigError
-from bot.publish import UNPUBLISHED, Change, Published, planned, publish
+from bot.publish import UNPUBLISHED, Change, Published, Writer, planned, publish
 from bot.records import to_json
 
 TOKENS = ("GH_TOKEN", "GITHUB_TOKEN")
@@ -69,7 +69,8 @@ def run(
             tell(str(fields.get("text", "")))
 
     try:
-        results = publish(content, settings, _github(token, repository, settings), emit)
+        with _writer(token, repository, settings) as writer:
+            results = publish(content, settings, _github(token, repository, settings), emit, writer)
     finally:
         _remember(folder, PublishOutcome(tuple(done), (), repository))
     return PublishOutcome(tuple(results), _summary(results), repository)
@@ -91,6 +92,18 @@ def _github(token: str, repository: str, settings: Publishing) -> Any:
     from bot.github import GitHub
 
     return GitHub(token, repository, api_url=settings.api_url)
+
+
+@contextmanager
+def _writer(token: str, repository: str, settings: Publishing) -> Iterator[Writer | None]:
+    """Yield what makes the commits, when that is not the API."""
+    if settings.transport == "api":
+        yield None
+        return
+    from bot.remote import Remote
+
+    with Remote.opened(token, f"{settings.server_url.rstrip('/')}/{repository}.git") as remote:
+        yield remote
 
 
 def _remember(folder: Path, outcome: PublishOutcome) -> None:

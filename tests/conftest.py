@@ -1,7 +1,7 @@
 """What many tests share.
 
 `repo`: a git repository made from a dict of files. `runner`: a local runner on it, closed after the last test.
-`counterparts`: where .ci/counterparts put GitHub's own programs and data.
+`counterparts`: where .ci/counterparts put GitHub's own programs and data. `github_front`: a GitHub made of them.
 """
 
 from __future__ import annotations
@@ -11,11 +11,15 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from runners.local import LocalRunner
 from runners.runner import Limits, Runner
+
+if TYPE_CHECKING:
+    from tests.github_front import Front
 
 Files = Mapping[str, str | bytes]
 MakeRepo = Callable[[Files], Path]
@@ -68,3 +72,12 @@ def counterparts() -> Path:
             pytest.fail(f"{said}; it has not run")
         pytest.skip(said)
     return COUNTERPARTS
+
+
+@pytest.fixture(scope="session")
+def github_front(counterparts: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
+    """An emulator of GitHub's API behind GitHub's description of it, one for all tests."""
+    from tests.github_front import serving
+
+    with serving(counterparts, tmp_path_factory.mktemp("github")) as front:
+        yield front

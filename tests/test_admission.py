@@ -119,8 +119,8 @@ def test_one_hidden_change_beside_an_honest_one_is_refused():
     "path",
     [
         "tests/shapes.py", "src/test_shapes.py", "conftest.py", "src/conftest.py", "setup.py", "pyproject.toml",
-        "uv.lock",        ".github/workflows/ci.py", ".GitHub/x.py", "/etc/x.py", "../x.py", "a//b.py", "a/./b.py", "a\\b.py", "a\nb.py",
-        ".git/hooks/x.py", "noxfile.py", "lib/site-packages/x.py",
+        "uv.lock", ".github/workflows/ci.py", ".GitHub/x.py", "/etc/x.py", "../x.py", "a//b.py", "a/./b.py",
+        "a\\b.py", "a\nb.py", ".git/hooks/x.py", "noxfile.py", "lib/site-packages/x.py",
     ],
 )  # fmt: skip
 def test_files_that_are_no_ordinary_code_are_refused(path):

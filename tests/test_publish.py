@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -13,7 +12,7 @@ from bot.config import Publishing
 from bot.errors import ConfigError, PublishError
 from bot.github import GitHub
 from bot.publish import Published, publish
-from tests.github_front import READER, REVIEWER, WRITER, Front, Repository, serving
+from tests.github_front import READER, REVIEWER, WRITER, Front, Repository
 
 BEFORE = b"def area(w, h):\n    return w + h\n\n\ndef half(x):\n    return x / 3\n"
 AFTER = BEFORE.replace(b"w + h", b"w * h")
@@ -24,18 +23,12 @@ PATH = "src/shapes.py"
 FILES = {PATH: BEFORE, "tests/test_shapes.py": b"def test_area():\n    assert True\n", "README.md": b"Shapes\n"}
 
 
-@pytest.fixture(scope="module")
-def session_front(counterparts: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
-    with serving(counterparts, tmp_path_factory.mktemp("github")) as front:
-        yield front
-
-
 @pytest.fixture
-def front(session_front: Front) -> Iterator[Front]:
-    session_front.asked.clear()
-    session_front.faults.clear()
-    yield session_front
-    assert session_front.violations == []
+def front(github_front: Front) -> Iterator[Front]:
+    github_front.asked.clear()
+    github_front.faults.clear()
+    yield github_front
+    assert github_front.violations == []
 
 
 @pytest.fixture
