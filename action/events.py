@@ -27,6 +27,12 @@ SIGNATURE = "A machine wrote this change (egcfg-fix "  # stands in every commit 
 QUEUE = "gh-readonly-queue/"  # branches of merge queues
 WRITERS = ("admin", "maintain", "write")
 
+CHOSEN_BRANCH = ("schedule", "workflow_dispatch", "repository_dispatch")  # their jobs may check out any branch
+REFS = {  # what actions/checkout must be given for the events that are not about GITHUB_SHA
+    "pull_request": "${{ github.event.pull_request.head.sha }}",
+    "workflow_run": "${{ github.event.workflow_run.head_sha }}",
+    "push": "${{ github.sha }}",
+}
 SUPPORTED = "pull_request, push, workflow_run, schedule, workflow_dispatch, repository_dispatch and issue_comment"
 TWO_JOBS = (
     "Use two jobs: one that repairs with `contents: read` and no token, one that publishes and runs none of the code"

@@ -1,226 +1,291 @@
-"""GitHub Actions: inputs to Config; the outcome to outputs, annotations, a step summary and an exit status.
+"""GitHub Actions: the entry point of action.yml, for each of its commands.
 
-Publishes nothing: it writes a report and a patch file, and what becomes of them is the workflow's decision. Everything
-that comes from the repository or the model is untrusted: it reaches the log only escaped, and the outputs only behind
-a random delimiter. A composite action gets no INPUT_ variables of its own accord; action.yml maps them one by one.
+repair: asks the gate what the event is about, checks the machine, repairs, and writes report, patch and bundle; has no
+token. gate: only asks the gate, with a token that can read, and hands the answer to another job. publish: opens pull
+requests for a bundle; has the token, and runs nothing of the repository.
+
+A composite action gets no INPUT_ variables of its own accord; action.yml maps them one by one.
 """
 
 from __future__ import annotations
 
 import os
-import secrets
 import shlex
+import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, TextIO, cast
+from typing import TextIO, cast
 
-from bot import __version__, config, git, journal, report, terminal
-from bot.errors import EXIT_NOT_REPAIRED, EXIT_OK, ConfigError, EgcfgError, RepositoryError, exit_code_of
+from action import events, preflight
+from action.annotations import Annotation, annotated, append, command, failed, group, output, result_outputs, summary
+from action.events import Skip, Surroundings
+from action.inputs import (
+    COMMANDS,
+    FAIL_ON,
+    MODES,
+    PUBLISHING_MODES,
+    choice,
+    flags,
+    given,
+    switch,
+    working_directory,
+)
+from action.subject import Subject, from_text, parse, to_text
+from bot import __version__, bundle, config, git, journal, report, terminal
+from bot.errors import (
+    EXIT_INTERRUPTED,
+    EXIT_NOT_REPAIRED,
+    EXIT_OK,
+    ConfigError,
+    EgcfgError,
+    EventError,
+    RepositoryError,
+    exit_code_of,
+)
 from bot.pipeline import Outcome, combined, repair
-from bot.records import Emit, Repair, TestFailure
+from bot.records import Emit
 from runners.runner import RunnerError
 
-ANNOTATIONS = 10  # GitHub shows no more of a step and level; the report has them all
-ANNOTATION_LIMIT = 4000  # characters of one message
-SUMMARY_LIMIT = 1000 * 1024  # bytes; GitHub drops a step summary above 1 MiB
-FAIL_ON = ("none", "error", "unfixed")
-
-Level = Literal["error", "warning", "notice"]
 Repairing = Callable[[Path, config.Config, Emit], Outcome]
+Checking = Callable[[config.Config, Mapping[str, str]], preflight.Machine]
 
 
 @dataclass(frozen=True, slots=True)
-class Annotation:
-    """A message at a place in the code."""
+class Job:
+    """One call of the action: what it reads and where it writes."""
 
-    level: Level
-    title: str
-    message: str
-    path: str = ""  # relative to the workspace
-    line: int = 0  # 1-based; 0 when there is none
+    environment: MutableMapping[str, str]
+    stream: TextIO
+    repair: Repairing
+    check: Checking
+    ask: events.Ask | None = None
+
+    def say(self, annotation: Annotation) -> None:
+        print(command(annotation), file=self.stream, flush=True)
+
+    def put(self, outputs: Mapping[str, str]) -> None:
+        append(self.environment, "GITHUB_OUTPUT", "".join(f"{output(name, text)}\n" for name, text in outputs.items()))
 
 
 def main(
-    environment: Mapping[str, str] | None = None, stream: TextIO | None = None, *, repair: Repairing = repair
+    environment: MutableMapping[str, str] | None = None,
+    stream: TextIO | None = None,
+    *,
+    repair: Repairing = repair,
+    check: Checking = preflight.check,
+    ask: events.Ask | None = None,
 ) -> int:
-    """Run the repair that the environment asks for; return the step's exit status. `repair` is the pipeline's."""
-    environment = os.environ if environment is None else environment
-    stream = sys.stdout if stream is None else stream
+    """Do what the environment asks for; return the step's exit status. `repair` is the pipeline's."""
+    job = Job(os.environ if environment is None else environment, stream or sys.stdout, repair, check, ask)
     try:
-        fail_on = read_fail_on(environment)
+        fail_on = choice(job.environment, "fail-on", FAIL_ON)
+        called = choice(job.environment, "command", COMMANDS)
     except ConfigError as error:
-        print(command(_failed(error)), file=stream)
+        job.say(failed(error))
         return error.exit_code
     try:
-        status = run(environment, stream, repair)
+        status = {"repair": run, "gate": gate, "publish": _publish}[called](job)
+    except Skip as skip:
+        _skipped(job, skip)
+        return EXIT_OK
+    except KeyboardInterrupt:
+        job.say(Annotation("warning", "egcfg-fix", "Interrupted. The journal tells how far it got."))
+        return EXIT_INTERRUPTED
     except (EgcfgError, RunnerError) as error:
-        print(command(_failed(error)), file=stream)
-        _append(environment, "GITHUB_STEP_SUMMARY", f"### egcfg-fix did not run\n\n{report.words(error.message)}\n")
+        job.say(failed(error))
+        append(job.environment, "GITHUB_STEP_SUMMARY", f"### egcfg-fix did not run\n\n{report.words(error.message)}\n")
         return EXIT_OK if fail_on == "none" else exit_code_of(error)
-    return status if fail_on == "unfixed" else EXIT_OK
+    return status if fail_on == "unfixed" or called == "publish" else EXIT_OK
 
 
-def run(environment: Mapping[str, str], stream: TextIO, repair: Repairing) -> int:
+def _skipped(job: Job, skip: Skip) -> None:
+    """Say why nothing is done. That is no failure: a check turns red for what its author can mend."""
+    text = " ".join(part for part in (skip.reason, skip.hint) if part)
+    job.say(Annotation("warning" if skip.hint else "notice", "egcfg-fix does nothing here", text))
+    job.put({"skipped": skip.reason})
+    append(job.environment, "GITHUB_STEP_SUMMARY", f"### egcfg-fix did nothing\n\n{report.words(text)}\n")
+
+
+# gate: what is this event about?
+
+
+def gate(job: Job) -> int:
+    """Put out the subject of the event, for the jobs that need it."""
+    found = _subject(job, job.ask or _api(job))
+    text = f"Pull request {found.pull_request}" if found.pull_request else f"Branch {found.branch}"
+    job.say(Annotation("notice", "egcfg-fix", f"{text} at {found.commit}."))
+    job.put({"skipped": "", "subject": to_text(found), "commit": found.commit})
+    return EXIT_OK
+
+
+def _subject(job: Job, ask: events.Ask | None) -> Subject:
+    """Return what this job is about: what the gate of another job has found, or what the event itself tells."""
+    around = Surroundings.read(job.environment)
+    if text := given(job.environment, "subject"):
+        return from_text(text, around.repository)
+    path = job.environment.get("GITHUB_EVENT_PATH", "")
+    try:
+        payload = parse(Path(path).read_bytes() if path else b"")
+    except OSError as error:
+        raise EventError(f"The event's payload cannot be read: {error.strerror}.", hint=f"It is {path}.") from None
+    prefix = given(job.environment, "branch-prefix") or config.Publishing().branch_prefix
+    return events.subject(
+        around, payload, ask=ask, allow_forks=switch(job.environment, "allow-forks"), prefix=f"{prefix.rstrip('/')}/"
+    )
+
+
+def _api(job: Job) -> events.Ask | None:
+    from action.publishing import Api, take_token
+
+    token = take_token(job.environment, job.stream)
+    return Api(token, job.environment) if token else None
+
+
+# publish
+
+
+def _publish(job: Job) -> int:
+    from action.publishing import publish
+
+    return publish(job.environment, job.stream, job.say, job.put, _subject(job, None))
+
+
+# repair
+
+
+def run(job: Job) -> int:
     """Repair, and write what came of it; return 0 when nothing fails any more, else 1."""
+    environment = job.environment
+    mode = choice(environment, "mode", MODES)
     workspace = Path(environment.get("GITHUB_WORKSPACE") or ".").resolve()
     root = working_directory(environment, workspace)
+    found = _checked_out(job, _subject(job, None), root)
+    for place in events.check_tokens(found, environment, git.local_settings(root)):
+        if mode not in PUBLISHING_MODES:
+            job.say(Annotation("warning", "A token is in reach", f"This job has {place}, and needs none."))
+    if mode in PUBLISHING_MODES and found.untrusted:
+        raise EventError(
+            f"mode: {mode} publishes from the job that runs the code, and this code comes from a pull request.",
+            hint=f"{events.TWO_JOBS}.",
+        )
     settings = config.load(root, flags(environment), environment)
+    machine = job.check(settings, environment)
+    for one in machine.said:
+        job.say(one)
+    return _repair(job, mode, machine, _Place(root, workspace, found))
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """What is repaired, and where it lies."""
+
+    root: Path
+    workspace: Path
+    found: Subject
+
+    @property
+    def prefix(self) -> str:
+        relative = self.root.relative_to(self.workspace).as_posix()
+        return "" if relative == "." else f"{relative}/"
+
+
+def _repair(job: Job, mode: str, machine: preflight.Machine, place: _Place) -> int:
+    settings = machine.config
     command_line = shlex.join(["egcfg-fix", "repair", *settings.arguments()])
-    commit = git.head(root)
-    with journal.Journal.create(root, environment) as records:
+    commit = place.found.commit
+    with journal.Journal.create(place.root, job.environment) as records:
         records("run", command=command_line, version=__version__, commit=commit)
-        with terminal.Terminal(terminal.console(stream, environment), in_ci=True) as shown:
-            outcome = repair(root, settings, journal.Fanout(records, shown))
+        with (
+            group(job.stream, "egcfg-fix repair"),
+            terminal.Terminal(terminal.console(job.stream, job.environment), in_ci=True) as shown,
+        ):
+            outcome = job.repair(place.root, settings, journal.Fanout(records, shown))
     if not outcome.discovery.collected and not outcome.discovery.failures:
         raise RepositoryError(
             "No tests were collected.", hint="Name some in `tests`, or check testpaths in pytest's configuration."
         )
+    code = EXIT_OK if outcome.all_repaired else EXIT_NOT_REPAIRED
     folder = records.folder
-    patches = report.changes(outcome.repairs, combined(outcome.repairs))
-    patch = folder / "fix.patch"
-    if patches:
-        patch.write_bytes(report.patch_file(patches))
     about = report.Run(str(folder), command_line, commit, records=journal.read(records.path))
+    patches = report.changes(outcome.repairs, combined(outcome.repairs))
+    if patches and mode != "report":
+        (folder / "fix.patch").write_bytes(report.patch_file(patches))
+        about = replace(about, written={"patch": str(folder / "fix.patch")})
+    _write(folder, outcome, about, code)
+    if mode != "report":
+        _hand_over(job, place, folder, outcome, about, whole=not settings.tests)
+    for annotation in annotated(outcome, place.prefix):
+        job.say(annotation)
+    append(job.environment, "GITHUB_STEP_SUMMARY", summary(outcome, about))
+    job.put(
+        {
+            **result_outputs(outcome, folder, gpu=machine.gpu is not None),
+            "publish": "true" if mode in PUBLISHING_MODES else "",
+            "commit": commit,
+            "subject": to_text(place.found),
+        }
+    )
+    return code
+
+
+def _write(folder: Path, outcome: Outcome, about: report.Run, code: int) -> None:
     (folder / "report.md").write_text(report.markdown(outcome, about), encoding="utf-8")
-    for annotation in annotated(outcome, _prefix(root, workspace)):
-        print(command(annotation), file=stream)
-    _append(environment, "GITHUB_STEP_SUMMARY", summary(outcome, about))
-    outputs = {
-        "failing": str(len(outcome.discovery.failures)),
-        "fixed": str(len(outcome.discovery.failures) - len(outcome.still_failing)),
-        "report": str(folder / "report.md"),
-        "patch": str(patch) if patches else "",
-    }
-    _append(environment, "GITHUB_OUTPUT", "".join(f"{output(name, value)}\n" for name, value in outputs.items()))
-    return EXIT_OK if outcome.all_repaired else EXIT_NOT_REPAIRED
+    (folder / "report.html").write_text(report.html(outcome, about), encoding="utf-8")
+    result = report.dumps(report.result(outcome, about, exit_code=code))
+    (folder / "result.json").write_text(f"{result}\n", encoding="utf-8")
 
 
-# Inputs
+def _hand_over(job: Job, place: _Place, folder: Path, outcome: Outcome, about: report.Run, *, whole: bool) -> None:
+    """Write the bundle of what is proposed. whole: the whole suite was run."""
+    found, inside = place.found, git.folder(place.root)
+    source = bundle.source_of(job.environment, commit=found.commit, branch=found.branch, folder=inside)
+    bundle.write(
+        folder,
+        replace(source, repository=found.repository, pull_request=found.pull_request),
+        [failure.node_id for failure in outcome.discovery.failures],
+        outcome.repairs,
+        lambda repairs: report.changes(repairs, combined(repairs)),
+        whole=whole,
+        command=about.command,
+        environment=outcome.environment,
+        log=report.log(about.records),
+    )
 
 
-def variable(name: str) -> str:
-    """Return the variable in which action.yml passes the input `name`."""
-    return "INPUT_" + name.upper().replace("-", "_")
-
-
-def flags(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the settings given as inputs, in the form `config.load` takes flags. Running unconfined is not offered."""
-    names = [one.field for one in config.declarations() if one.field != "unsafe_local"]
-    given = {name: environment.get(variable(name), "").strip() for name in names}
-    return {name: value for name, value in given.items() if value}
-
-
-def read_fail_on(environment: Mapping[str, str]) -> str:
-    given = environment.get(variable("fail-on"), "").strip() or "error"
-    if given not in FAIL_ON:
-        raise ConfigError(f"fail-on: {given!r} is not usable.", hint=f"It must be one of {', '.join(FAIL_ON)}.")
-    return given
-
-
-def working_directory(environment: Mapping[str, str], workspace: Path) -> Path:
-    """Return the folder to repair; it must be a folder inside the workspace, links followed."""
-    given = environment.get(variable("working-directory"), "").strip() or "."
-    root = (workspace / given).resolve()
-    if not root.is_relative_to(workspace) or not root.is_dir():
-        raise ConfigError(
-            f"working-directory: {given!r} is no folder of the workspace.",
-            hint="Give a path relative to the workspace, and check the repository out first.",
-        )
-    return root
-
-
-def _prefix(root: Path, workspace: Path) -> str:
-    relative = root.relative_to(workspace).as_posix()
-    return "" if relative == "." else f"{relative}/"
-
-
-# Annotations and the summary
-
-
-def annotated(outcome: Outcome, prefix: str = "") -> list[Annotation]:
-    """Return at most ten: one for each repair, patches first."""
-    ordered = sorted(outcome.repairs, key=lambda item: not item.published)
-    found = [_annotation(item, prefix) for item in ordered]
-    if len(found) <= ANNOTATIONS:
+def _checked_out(job: Job, found: Subject, root: Path) -> Subject:
+    """Return `found` once the checkout is seen to be of it; a schedule may have checked out another branch."""
+    head = git.head(root)
+    if not head:
+        raise RepositoryError("There is no git checkout here.", hint="Run actions/checkout before this step.")
+    if head == found.commit:
+        if found.pull_request:
+            events.check_message(git.message(root))
         return found
-    rest = len(found) - ANNOTATIONS + 1
-    return [*found[: ANNOTATIONS - 1], Annotation("notice", "egcfg-fix", f"{rest} more results are in the report.")]
-
-
-def _annotation(item: Repair, prefix: str) -> Annotation:
-    tests = f"{len(item.failures)} failing test{'s' if len(item.failures) != 1 else ''}"
-    if item.published and item.patch and item.verdict and item.candidate:
-        key = item.candidate.suspect.key
-        message = (
-            f"A {item.verdict.word} patch of this function makes {tests} pass. A machine wrote it: read it first.\n"
-        )
-        return Annotation(
-            "notice", f"Repaired: {key.qualname}", message + item.patch.diff, prefix + key.path, key.first_line
-        )
-    path, line = _place(item.failures)
-    said = item.failures[0].message.strip()
-    names = ", ".join(failure.node_id for failure in item.failures[:5])
-    return Annotation(
-        "warning", f"Not repaired: {tests}", f"{names}\n{said}\n{item.reason}", prefix + path if path else "", line
+    chosen = given(job.environment, "base") or git.branch(root)
+    if found.event in events.CHOSEN_BRANCH and chosen:
+        return replace(found, commit=head, branch=chosen)
+    wanted = events.REFS.get(found.event, "the output `commit` of the gate")
+    raise EventError(
+        f"The checkout is of {head[:12]}, but {found.event} is about {found.commit[:12]}.",
+        hint=f"Give actions/checkout `ref: {wanted}`.",
     )
 
 
-def _place(failures: tuple[TestFailure, ...]) -> tuple[str, int]:
-    """Return where the first of the failing tests stands: the outermost frame is the test's own."""
-    first = failures[0]
-    if first.frames:
-        return first.frames[0].path, first.frames[0].line
-    return first.node_id.partition("::")[0], 0
+def prepare(environment: MutableMapping[str, str]) -> None:
+    """Set, before anything is imported that reads them, where models are kept and how GPUs are numbered."""
+    environment.update(preflight.cache_variables(environment))
+    environment.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")  # as nvidia-smi has it
+    environment.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 
-def _failed(error: EgcfgError | RunnerError) -> Annotation:
-    return Annotation("error", "egcfg-fix did not run", " ".join(part for part in (error.message, error.hint) if part))
-
-
-def command(annotation: Annotation) -> str:
-    """Return the workflow command for `annotation`, one line whatever it holds."""
-    place = {"title": annotation.title[:200], "file": annotation.path, "line": str(annotation.line or "")}
-    properties = ",".join(f"{name}={_property(value)}" for name, value in place.items() if value)
-    return f"::{annotation.level} {properties}::{_data(annotation.message[:ANNOTATION_LIMIT])}"
-
-
-def _data(text: str) -> str:
-    return report.printable(text).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-
-
-def _property(text: str) -> str:
-    return _data(text).replace(":", "%3A").replace(",", "%2C")
-
-
-def summary(outcome: Outcome, about: report.Run) -> str:
-    """Return the report, without its log or but for its headline where it would be more than GitHub shows."""
-    for part in (about, replace(about, records=())):
-        text = report.markdown(outcome, part)
-        if len(text.encode()) <= SUMMARY_LIMIT:
-            return text
-    return (
-        f"# {report.headline(outcome)}\n\nThe report is longer than a step summary may be; it is in the report file.\n"
-    )
-
-
-# Files that the runner reads
-
-
-def output(name: str, value: str) -> str:
-    """Return the lines that set the output `name`; no value can end them early or set another."""
-    delimiter = f"end-{secrets.token_hex(16)}"
-    return f"{name}<<{delimiter}\n{value}\n{delimiter}"
-
-
-def _append(environment: Mapping[str, str], name: str, text: str) -> None:
-    path = environment.get(name)
-    if path:
-        with Path(path).open("a", encoding="utf-8") as stream:
-            stream.write(text)
+def _interrupt(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _interrupt)  # a cancelled job: containers are removed, the journal is ended
+    prepare(os.environ)
     cast(TextIO, sys.stdout).reconfigure(encoding="utf-8", errors="replace")  # type: ignore[attr-defined]
     sys.exit(main())

@@ -54,6 +54,10 @@ class PublishError(EgcfgError):
     """GitHub, or the way to it, does not let us publish; what was repaired is still in the bundle."""
 
 
+class PreflightError(EgcfgError):
+    """The machine lacks what the settings ask of it, such as a GPU with enough free memory."""
+
+
 class ModelError(EgcfgError):
     """The language model cannot be loaded or has no room for the prompt."""
 

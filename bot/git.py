@@ -96,12 +96,29 @@ def branch(root: Path) -> str:
         return ""
 
 
+def message(root: Path) -> str:
+    """Return the message of the commit that is checked out, or ""."""
+    try:
+        return _git(root, "log", "-1", "--format=%B", "HEAD", "--").decode("utf-8", "replace")
+    except (RepositoryError, GitMissing):
+        return ""
+
+
 def folder(root: Path) -> str:
     """Return where `root` lies in its repository: "" at the top or without one, else "folder/"."""
     try:
         return _prefix(root)
     except (RepositoryError, GitMissing):
         return ""
+
+
+def local_settings(root: Path) -> list[str]:
+    """Return the names of the checkout's own git settings, section and variable in lower case; never their values."""
+    try:
+        listed = _git(root, "config", "--local", "--no-includes", "--name-only", "--null", "--list")
+    except (RepositoryError, GitMissing):
+        return []
+    return [name.decode("utf-8", "replace").lower() for name in listed.split(b"\0") if name]
 
 
 def is_dirty(root: Path) -> list[str]:

@@ -220,6 +220,11 @@ class GitHub:
             if not branch or (one.branch == branch and one.head_repository.lower() == self.repository.lower()):
                 yield one
 
+    def permission(self, login: str) -> str:
+        """Return what a user may do in the repository: admin, write, read or none."""
+        found = self._get(f"/collaborators/{login}/permission", missing={"permission": "none"})
+        return str(found.get("permission", "none"))
+
     def pull_request(self, number: int) -> PullRequest:
         return _pull_request(self._get(f"/pulls/{number}"))
 

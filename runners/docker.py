@@ -269,6 +269,16 @@ def _started(pid: int) -> str:
         return ""
 
 
+def engine_version(timeout_s: float = 10.0) -> str:
+    """Return the version of the Docker Engine. Raises DockerUnavailable when none answers."""
+    client = _connect(timeout_s)
+    try:
+        with _explained("The engine does not answer"):
+            return str(client.version().get("Version", ""))
+    finally:
+        client.close()
+
+
 def _connect(timeout_s: float) -> Any:
     with _explained("No Docker Engine answers"):
         host = os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"

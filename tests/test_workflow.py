@@ -6,17 +6,24 @@ The repair is handed in; the files, the escaping and the exit status are real. a
 from __future__ import annotations
 
 import io
+import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import git
 import pytest
 import yaml
 
-from action.workflow import ANNOTATIONS, FAIL_ON, Annotation, annotated, command, flags, main, output, summary, variable
-from bot.config import declarations, load
+from action.annotations import ANNOTATIONS, Annotation, annotated, command, output, summary
+from action.inputs import FAIL_ON, FROM_THE_RUNNER, MODES, OWN, flags, variable
+from action.preflight import Gpu, Machine
+from action.publishing import outputs as publishing_outputs
+from action.workflow import main
+from bot import bundle
+from bot.config import Publishing, declarations, load
 from bot.errors import ConfigError
 from bot.pipeline import Outcome
 from bot.records import Budget, Candidate, Discovery, Patch, Repair, Spent, Suspect, TestFailure, Verdict
@@ -57,16 +64,35 @@ class Step:
         self.workspace = folder / "work space"
         self.workspace.mkdir()
         (self.workspace / "calc.py").write_bytes(BEFORE)
-        git.Repo.init(self.workspace)
+        self.repository = git.Repo.init(self.workspace, initial_branch="main")
+        self.commit = self.committed("First")
+        self.gpu = None
         self.files = {name: folder / name for name in ("GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY")}
         self.environment = {
             "CI": "true",
             "GITHUB_ACTIONS": "true",
             "GITHUB_WORKSPACE": str(self.workspace),
+            "GITHUB_REPOSITORY": "octo-org/octo-repo",
+            "GITHUB_EVENT_NAME": "schedule",
+            "GITHUB_REF": "refs/heads/main",
+            "GITHUB_SHA": self.commit,
             **{name: str(path) for name, path in self.files.items()},
         }
         self.printed = ""
         self.configs = []
+
+    def committed(self, message):
+        self.repository.git.add("--all")
+        author = ["-c", "user.name=Tests", "-c", "user.email=tests@example.org", "-c", "commit.gpgsign=false"]
+        self.repository.git.execute(["git", *author, "commit", "--quiet", "--allow-empty", "--message", message])
+        return self.repository.head.commit.hexsha
+
+    def about(self, event, payload, commit=None):
+        """Let the runner say that it is about this event."""
+        path = self.workspace.parent / "event.json"
+        path.write_text(json.dumps(payload), encoding="utf-8")
+        self.environment |= {"GITHUB_EVENT_NAME": event, "GITHUB_EVENT_PATH": str(path)}
+        self.environment |= {"GITHUB_SHA": commit} if commit else {}
 
     def run(self, result, **inputs):
         def repair(root, config, emit):
@@ -76,9 +102,13 @@ class Step:
                 raise result
             return result
 
+        for path in self.files.values():
+            path.unlink(missing_ok=True)
         given = {variable(name.replace("_", "-")): value for name, value in inputs.items()}
         stream = io.StringIO()
-        status = main(self.environment | given, stream, repair=repair)
+        status = main(
+            self.environment | given, stream, repair=repair, check=lambda config, _: Machine(config, self.gpu, ())
+        )
         self.printed = stream.getvalue()
         return status
 
@@ -95,7 +125,16 @@ class Step:
 
     @property
     def commands(self):
-        return [line for line in self.printed.splitlines() if line.startswith("::")]
+        """What the runner would take for commands: not what stands between a fence and its end."""
+        found, fence = [], ""
+        for line in self.printed.splitlines():
+            if fence:
+                fence = "" if line == f"::{fence}::" else fence
+            elif line.startswith("::stop-commands::"):
+                fence = line.removeprefix("::stop-commands::")
+            elif line.startswith("::"):
+                found.append(line)
+        return found
 
 
 @pytest.fixture
@@ -241,35 +280,205 @@ def test_the_summary_stays_below_a_mebibyte():
     assert summary(outcome(repaired()), Run()).startswith("# Repaired the 1 failing test")
 
 
+# What the event has to do with it
+
+
+def request(commit, head="octo-org/octo-repo"):
+    side = {"ref": "topic", "sha": commit, "repo": {"full_name": head}}
+    body = {"state": "open", "head": side, "base": side | {"ref": "main"}}
+    return {"action": "synchronize", "number": 7, "pull_request": body}
+
+
+def test_the_bundle_names_commit_branch_and_pull_request(step):
+    step.about("pull_request", request(step.commit), commit="f" * 40)  # of the merge commit
+    assert step.run(outcome(repaired())) == 0
+    source = bundle.read(Path(step.outputs["run"])).source
+    assert (source.commit, source.branch, source.pull_request) == (step.commit, "topic", 7)
+    assert source.repository == "octo-org/octo-repo"
+    assert step.outputs["commit"] == step.commit
+
+
+def test_a_checkout_of_something_else_is_an_error_that_says_what_to_check_out(step):
+    step.about("pull_request", request("f" * 40))
+    assert step.run(outcome(repaired())) == 2
+    assert "github.event.pull_request.head.sha" in step.printed
+    assert step.configs == []
+
+
+def test_a_schedule_may_check_out_another_branch(step):
+    step.repository.git.checkout("-b", "stable")
+    (step.workspace / "more.py").write_text("")
+    commit = step.committed("Second")
+    step.run(outcome(repaired()))
+    source = bundle.read(Path(step.outputs["run"])).source
+    assert (source.commit, source.branch) == (commit, "stable")
+
+
+def test_a_skipped_event_is_no_failure_and_says_why(step):
+    step.about("pull_request", request(step.commit, head="mallory/octo-repo"))
+    assert step.run(outcome(repaired()), fail_on="unfixed") == 0
+    assert "mallory/octo-repo" in step.outputs["skipped"]
+    assert step.commands[0].startswith("::warning title=egcfg-fix does nothing here::")
+    assert "two jobs" in step.summary
+    assert step.configs == []
+
+
+def test_our_own_commit_on_a_pull_request_is_not_repaired_again(step):
+    commit = step.committed("Repair add\n\nA machine wrote this change (egcfg-fix 0.1.0; verdict: strong). Review it.")
+    step.about("pull_request", request(commit))
+    assert step.run(outcome(repaired())) == 0
+    assert "egcfg-fix itself" in step.outputs["skipped"]
+
+
+def test_credentials_in_the_checkout_stop_a_pull_request_and_are_told_elsewhere(step):
+    step.repository.git.config("http.https://github.com/.extraheader", "AUTHORIZATION: basic c2VjcmV0")
+    assert step.run(outcome(repaired())) == 0
+    assert any("A token is in reach" in line for line in step.commands)
+    step.about("pull_request", request(step.commit))
+    assert step.run(outcome(repaired())) == 2
+    assert "persist-credentials" in step.printed
+    assert "c2VjcmV0" not in step.printed
+
+
+def test_code_of_a_pull_request_is_never_published_from_the_job_that_ran_it(step):
+    step.about("pull_request", request(step.commit))
+    assert step.run(outcome(repaired()), mode="pull-request") == 2
+    assert step.configs == []
+
+
+@pytest.mark.parametrize(
+    ("mode", "publish", "has_patch", "has_bundle"),
+    [("", "", True, True), ("report", "", False, False), ("push", "true", True, True)],
+)
+def test_the_mode_decides_what_becomes_of_a_repair(step, mode, publish, has_patch, has_bundle):
+    assert step.run(outcome(repaired()), mode=mode) == 0
+    assert step.outputs["publish"] == publish
+    assert bool(step.outputs["patch"]) == has_patch
+    assert (Path(step.outputs["run"]) / "bundle.json").exists() == has_bundle
+
+
+def test_counts_tell_what_was_tried_and_what_was_held_out(step):
+    flaky = replace(failure("test_flaky"), kind="flaky")
+    item = Repair((flaky,), (), None, None, None, Spent(), "It does not fail every time.")
+    tried = replace(unrepaired(), spent=Spent(seconds=2.5))
+    assert step.run(outcome(repaired(), tried, item)) == 0
+    counts = {
+        name: step.outputs[name] for name in ("failing", "flaky", "attempted", "fixed", "supported", "gpu-seconds")
+    }
+    assert list(counts.values()) == ["3", "1", "2", "1", "1", "0.0"]
+    step.gpu = Gpu(0, "GPU-0", "a GPU", 1000, 900)
+    step.run(outcome(tried))
+    assert step.outputs["gpu-seconds"] == "2.5"
+
+
+def test_what_is_printed_during_a_repair_stands_behind_a_fence(step):
+    def repair(root, config, emit):
+        emit("note", text="::error::forged by a test")
+        print("::error::forged by a library", file=stream)
+        return outcome(repaired())
+
+    stream = io.StringIO()
+    assert main(step.environment, stream, repair=repair, check=lambda config, _: Machine(config, None, ())) == 0
+    step.printed = stream.getvalue()
+    assert "forged" in step.printed
+    assert not any("forged" in line for line in step.commands)
+    assert step.commands[:2] == ["::group::egcfg-fix repair", "::endgroup::"]
+
+
+def test_an_interrupted_repair_leaves_no_patch_and_no_bundle(step):
+    def repair(root, config, emit):
+        raise KeyboardInterrupt
+
+    stream = io.StringIO()
+    assert main(step.environment, stream, repair=repair, check=lambda config, _: Machine(config, None, ())) == 130
+    assert not step.files["GITHUB_OUTPUT"].exists()
+    assert list(step.workspace.glob(".egcfg-fix/runs/*/journal.jsonl"))
+
+
+def test_files_that_the_runner_does_not_give_are_not_missed(step):
+    for name in step.files:
+        del step.environment[name]
+    assert step.run(outcome(repaired())) == 0
+
+
+def test_the_gate_puts_out_what_the_event_is_about(step):
+    assert step.run(None, command="gate") == 0
+    assert step.outputs["commit"] == step.commit
+    given = step.outputs["subject"]
+    step.about("issue_comment", {})
+    assert step.run(outcome(repaired()), subject=given) == 0
+    assert step.configs
+
+
+def test_a_token_is_masked_at_once_and_leaves_the_environment(step):
+    step.environment["INPUT_TOKEN"] = "ghs_planted"
+    step.run(None, command="publish", run="nowhere")
+    assert step.printed.splitlines()[0] == "::add-mask::ghs_planted"
+    assert "ghs_planted" not in step.printed.split("\n", 1)[1]
+    assert "no run to publish" in step.outputs["skipped"]
+
+
+def test_publishing_needs_a_token_and_says_which_permission(step):
+    assert step.run(None, command="publish", run="x") == 2
+    assert "contents: write" in step.printed
+
+
+def test_a_bundle_of_another_commit_is_not_published(step):
+    step.run(outcome(repaired()))
+    run = step.outputs["run"]
+    step.about("pull_request", request("f" * 40))
+    environment = step.environment | {"INPUT_TOKEN": "ghs_planted", "GITHUB_API_URL": "http://127.0.0.1:9"}
+    stream = io.StringIO()
+    given = {"INPUT_COMMAND": "publish", "INPUT_RUN": run}
+    assert main(environment | given, stream) == 2
+    assert "The bundle is about the commit" in stream.getvalue()
+
+
 # action.yml
 
 
 def test_every_setting_but_running_unconfined_is_an_input_and_nothing_else_is():
-    settings = {one.key for one in declarations()} - {"unsafe-local"}
-    assert set(ACTION["inputs"]) == settings | {"working-directory", "fail-on"}
+    repairing = {one.key for one in declarations()} - {"unsafe-local"}
+    publishing = {one.key for one in declarations(Publishing) if one.field not in FROM_THE_RUNNER}
+    assert set(ACTION["inputs"]) == repairing | publishing | OWN
 
 
-def test_every_input_reaches_the_entry_point_and_only_through_the_environment():
-    steps = ACTION["runs"]["steps"]
-    passed = steps[-1]["env"]
-    for name in ACTION["inputs"]:
-        assert passed[variable(name)] == f"${{{{ inputs.{name} }}}}"
-    assert not any("${{" in item["run"] for item in steps)
-    assert not any("uses" in item for item in steps)
+def test_every_input_reaches_the_step_that_reads_it_and_only_through_the_environment():
+    _, repair, publish = ACTION["runs"]["steps"]
+    mapped = {"token", "command", "run", "subject"}
+    for name in {one.key for one in declarations()} - {"unsafe-local"} | (OWN - {"token", "run"}):
+        assert repair["env"][variable(name)] == f"${{{{ inputs.{name} }}}}"
+    settings = {one.key for one in declarations(Publishing) if one.field not in FROM_THE_RUNNER}
+    for name in settings | {"fail-on", "allow-forks"} | mapped:
+        assert name in mapped or publish["env"][variable(name)] == f"${{{{ inputs.{name} }}}}"
+        assert variable(name) in publish["env"]
+    assert not any("${{" in item["run"] for item in ACTION["runs"]["steps"])
+    assert not any("uses" in item for item in ACTION["runs"]["steps"])
+
+
+def test_only_the_step_that_runs_no_code_of_the_repository_is_given_a_token():
+    with_token = [one["id"] for one in ACTION["runs"]["steps"] if "github.token" in json.dumps(one)]
+    assert with_token == ["publish"]
+    names = [name for name, value in ACTION["runs"]["steps"][1]["env"].items() if "token" in value]
+    assert names == ["INPUT_TOKEN_GIVEN"]
 
 
 def test_the_stated_defaults_are_the_real_ones():
     defaults = {name: str(item["default"]) for name, item in ACTION["inputs"].items()}
-    assert defaults.pop("working-directory") == "."
-    assert defaults.pop("fail-on") == "error"
-    assert set(defaults.values()) == {""}
-    for word in FAIL_ON:
-        assert word in ACTION["inputs"]["fail-on"]["description"]
+    stated = {name: value for name, value in defaults.items() if value}
+    assert stated == {"working-directory": ".", "fail-on": "error", "command": "repair", "allow-forks": "false"}
+    for name, words in (("fail-on", FAIL_ON), ("mode", MODES)):
+        assert all(word in ACTION["inputs"][name]["description"] for word in words)
 
 
 def test_the_outputs_are_those_that_are_written(step):
     step.run(outcome(repaired()))
-    assert set(step.outputs) == set(ACTION["outputs"])
+    named = {name: value["value"] for name, value in ACTION["outputs"].items()}
+    of_repair = {name for name, value in named.items() if f"steps.repair.outputs.{name}" in value}
+    assert of_repair == set(step.outputs) - {"publish"}
+    of_publishing = {name for name, value in named.items() if f"steps.publish.outputs.{name}" in value}
+    assert of_publishing == {*publishing_outputs([]), "skipped", "subject", "commit"}
+    assert set(named) == of_repair | of_publishing
 
 
 def test_packages_of_the_repository_are_never_imported(tmp_path):
@@ -277,7 +486,7 @@ def test_packages_of_the_repository_are_never_imported(tmp_path):
     for package in ("action", "bot", "runners"):
         (tmp_path / package).mkdir()
         (tmp_path / package / "__init__.py").write_text("raise SystemExit('imported from the repository')\n")
-    called = ACTION["runs"]["steps"][-1]["run"].replace('"$SETUP_PYTHON"', sys.executable).split()
+    called = ACTION["runs"]["steps"][-1]["run"].removeprefix("exec ").replace('"$SETUP_PYTHON"', sys.executable).split()
     environment = {"GITHUB_WORKSPACE": str(tmp_path), "INPUT_FAIL_ON": "sometimes", "PYTHONPATH": str(tmp_path)}
     run = subprocess.run(called, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert run.returncode == 2, run.stderr

@@ -94,6 +94,13 @@ def locate(name: str) -> tuple[str, Path | None]:
     return name, None
 
 
+def cuda_is_usable() -> bool:
+    """True when this build of torch can compute on a GPU of this machine."""
+    import torch
+
+    return torch.cuda.is_available()
+
+
 def _device(device: str, dtype: str) -> str:
     import torch
 
