@@ -136,14 +136,14 @@ def test_every_variable_that_a_document_names_exists(document: str) -> None:
 def test_the_inputs_and_outputs_of_the_readme_are_those_of_the_action() -> None:
     action = yaml.safe_load(text("action.yml"))
     block = text("README.md").partition("## GitHub Action")[2].partition("\n## ")[0]
-    used = re.findall(r"(?m)^ {8}([a-z-]+):", block)
+    used = re.findall(r"(?m)^ {10}([a-z-]+):", block)
     assert used
     assert set(used) <= set(action["inputs"])
     assert set(re.findall(r"steps\.repair\.outputs\.([a-z-]+)", block)) <= set(action["outputs"])
 
 
-def test_the_action_shows_no_secret_and_asks_for_no_token() -> None:
-    assert not re.search(r"secrets\.|github\.token|GITHUB_TOKEN", text("action.yml"))
+def test_the_action_uses_no_secret() -> None:
+    assert "secrets." not in text("action.yml")
 
 
 # Versions and files
@@ -200,5 +200,7 @@ def test_no_file_names_a_machine_or_a_package_registry() -> None:
     found = []
     for path in tracked():
         content = path.read_bytes()
+        if path.name == "arc-values.yaml":  # there it is the path of GitHub's own image
+            content = content.replace(PLACES[2].encode(), b"")
         found += [f"{path.relative_to(ROOT)}: {word}" for word in (*HOSTS, *PLACES) if word.encode() in content]
     assert found == []

@@ -6,11 +6,13 @@ A finding is either gone or explained here, in `EXPLAINED`, or, for zizmor, on i
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 WORKFLOWS = sorted([*ROOT.glob(".github/workflows/*.yml"), *ROOT.glob("examples/workflows/*.yml")])
@@ -90,3 +92,32 @@ def test_the_action_and_the_workflows_are_safe_by_zizmors_rules():
     ]
     done = subprocess.run(run, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def jobs():
+    for path in WORKFLOWS:
+        for name, job in yaml.safe_load(path.read_text(encoding="utf-8"))["jobs"].items():
+            yield path, name, job
+
+
+def test_every_job_has_a_time_limit_and_no_more_rights_than_it_names():
+    for path, name, job in jobs():
+        assert job["timeout-minutes"] <= 180, (path, name)
+        workflow = yaml.safe_load(path.read_text(encoding="utf-8"))
+        assert workflow["permissions"] in ({}, {"contents": "read"}), path
+        assert "concurrency" in workflow or any("concurrency" in one for one in workflow["jobs"].values()), path
+        for step in job["steps"]:
+            assert "uses" not in step or re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", step["uses"]), (path, step)
+
+
+def test_code_of_a_pull_request_and_a_token_that_writes_never_meet_in_one_job():
+    """A job that checks out has no write permission; the one example that does both runs for a schedule alone."""
+    for path, name, job in jobs():
+        writes = "write" in job.get("permissions", {}).values()
+        checks_out = any("checkout" in step.get("uses", "") for step in job["steps"])
+        triggers = set(yaml.safe_load(path.read_text(encoding="utf-8"))[True])
+        assert not (writes and checks_out) or triggers == {"schedule"}, (path, name)
+        for step in job["steps"]:
+            if "checkout" in step.get("uses", ""):
+                assert step["with"]["persist-credentials"] is False, (path, name)
+                assert "secrets." not in json.dumps(job), (path, name)
