@@ -11,9 +11,7 @@ import errno
 import importlib
 import os
 import shlex
-import signal
 import sys
-import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -34,6 +32,7 @@ from bot.errors import (
     RepositoryError,
     exit_code_of,
 )
+from bot.interruption import interruptible
 from bot.journal import FILE, Fanout, Journal, find_run, read
 from bot.records import Discovery, Emit, Patch, Repair
 from runners.runner import RunnerError
@@ -337,7 +336,7 @@ def environment(state: State, /, path: Path, *, quiet: bool, verbose: int, no_bu
         if not quiet:
             click.echo(printable(text), err=True)
 
-    with _termination():
+    with interruptible():
         found = None if no_build else work.provide(root, config, plan, tell)
     _show(
         state,
@@ -427,7 +426,7 @@ def _run(
     from bot import git, terminal
 
     commit = git.head(root)
-    with Journal.create(root, os.environ) as journal, _termination():
+    with Journal.create(root, os.environ) as journal, interruptible():
         state.log = str(journal.path)
         view = terminal.Terminal(
             terminal.console(sys.stderr, os.environ),
@@ -447,23 +446,6 @@ def _run(
 
 def _some(paths: Sequence[str]) -> str:
     return ", ".join(paths[:5]) + (f" and {len(paths) - 5} more files" if len(paths) > 5 else "")
-
-
-@contextlib.contextmanager
-def _termination() -> Iterator[None]:
-    """Let SIGTERM, which CI sends to cancel a job, end the run as Ctrl-C does: cleaned up, with a whole journal."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(_number: int, _frame: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 # What is done with the patches

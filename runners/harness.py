@@ -2407,9 +2407,9 @@ class Server:
         if self.tree is not None:
             self.tree.put(self.path, base64.b64decode(request["source"]))
         line.send(request)
-        answer = line.receive(3 * request["timeout"] + 10)
+        answer = line.receive(2 * request["timeout"] + 5)  # later only if the zygote itself was stopped
         self._reply({"k": "executed", "d": answer})
-        rest = line.receive(30) if answer is not None else None
+        rest = line.receive(10) if answer is not None else None
         self.dirty = rest is None or rest.get("dirty") is not False
         if self.tree is not None and not self.tree.restore():
             self.dirty = True

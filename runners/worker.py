@@ -115,7 +115,7 @@ class Worker:
             "events": self._job.limits.trace_events,
         }
         self._sandbox.channel.send(frame)
-        reply = self._sandbox.channel.expect("executed", 3 * timeout + 50)
+        reply = self._sandbox.channel.expect("executed", 2 * timeout + 30)
         return parse_execution(reply, self._job.nodes, trace, timeout)
 
     def close(self) -> None:
