@@ -1496,8 +1496,52 @@ def _filter_program(machine):
     return b"".join(struct.pack("HBBI", *step) for step in [*program, (answer, 0, 0, 0x7FFF0000)])
 
 
+# System calls that name a process: (numbers as above, the argument that names it). What a zygote's children may not
+# call with its own id, nor with -1, which means everybody: one that is stopped or slowed down would hold up the run.
+_ADDRESSED = (
+    ("kill", 62, 129, 0),
+    ("tkill", 200, 130, 0),
+    ("tgkill", 234, 131, 0),
+    ("rt_sigqueueinfo", 129, 138, 0),
+    ("rt_tgsigqueueinfo", 297, 240, 0),
+    ("pidfd_open", 434, 434, 0),
+    ("prlimit64", 302, 261, 0),
+    ("sched_setaffinity", 203, 122, 0),
+    ("sched_setscheduler", 144, 119, 0),
+    ("setpriority", 141, 140, 1),
+    ("setpgid", 109, 154, 1),
+)
+_PIDFD_SEND_SIGNAL = (424, 424)
+
+
+def _shield_program(machine, pid):
+    """Return the BPF program under which nobody can signal, limit or join the process `pid`, a group leader."""
+    column = _MACHINES[machine][1]
+    load, equal, answer = 0x20, 0x15, 0x06
+    refuse = (answer, 0, 0, 0x50000 | errno.EPERM)
+    values = (pid, 0xFFFFFFFF, (1 << 32) - pid)
+    program = [(load, 0, 0, 0), (equal, 0, 1, _PIDFD_SEND_SIGNAL[column - 1]), refuse]
+    for row in _ADDRESSED:
+        program += [(load, 0, 0, 0), (equal, 0, 1 + 2 * len(values), row[column]), (load, 0, 0, 16 + 8 * row[3])]
+        for value in values:
+            program += [(equal, 0, 1, value), refuse]
+    return b"".join(struct.pack("HBBI", *step) for step in [*program, (answer, 0, 0, 0x7FFF0000)])
+
+
 def _deny_calls():
-    """Put our own filter of system calls on top of the engine's; bubblewrap brings none. Return whether that worked.
+    """Put our own filter of system calls on top of the engine's; bubblewrap brings none. Return whether that worked."""
+    return _filter(_filter_program)
+
+
+def _shield():
+    """Put this process in a group of its own and out of reach of its future children. Return whether that worked."""
+    with contextlib.suppress(OSError):
+        os.setpgid(0, 0)
+    return _filter(lambda machine: _shield_program(machine, os.getpid()))
+
+
+def _filter(program_for):
+    """Install a filter of system calls for this process and its children, for good. Return whether that worked.
 
     Only where new privileges are ruled out already: elsewhere the kernel wants that first, and it would change tests.
     """
@@ -1507,7 +1551,7 @@ def _deny_calls():
     library = ctypes.CDLL(None, use_errno=True)
     if machine not in _MACHINES or sys.maxsize < 1 << 32 or library.prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1:
         return False
-    program = _filter_program(machine)
+    program = program_for(machine)
     steps = ctypes.create_string_buffer(program, len(program))
     header = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(steps)))
     if library.syscall(_MACHINES[machine][2], 1, 4, header) == 0:  # SET_MODE_FILTER, without slowing speculation down
@@ -1946,6 +1990,7 @@ class Zygote:
                 if _fork() == 0:
                     os.close(self.channel.fileno())
                     self.channel, self.role = self.next_channel, "swap"
+                    _shield()
                     self._watch()
                     return
                 self.next_channel.close()
@@ -2388,6 +2433,7 @@ class Server:
             for descriptor in (self.source, self.sink):
                 os.close(descriptor)
             _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+            _shield()
             _redirect(os.devnull)
             os.chdir(self.root)
             zygote = Zygote(request, self.root, self.tmp, self.tape)
