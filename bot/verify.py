@@ -10,7 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 
+from bot.apart import Opinion, conftests, judge_apart, same_files, test_files
 from bot.context import source_of_test
+from bot.errors import EgcfgError
 from bot.functions import FunctionText
 from bot.gate import forbidden
 from bot.overfitting import smells
@@ -60,12 +62,50 @@ def verify(
     doubt = _second_look(targets, patch, runner, red_check=red_check)
     if doubt:
         return Verdict("rejected", (doubt,), *verdict)
+    opinion = _apart(patch, bodies, discovery, targets, runner, read)
+    if opinion.applies:
+        verdict = (*verdict[:-1], level.replace("J4", "J4 + J5", 1))
     tests = _tests_of(failures, read)
     found = [smell for function, body in bodies for smell in smells(function, body, tests)]
-    word, why = _word(found, [i for i in held_out if i in targets], targets, isolated=runner.isolated)
+    word, why = _word(
+        [*([opinion.doubt] if opinion.doubt else []), *found],
+        [i for i in held_out if i in targets],
+        targets,
+        isolated=runner.isolated,
+    )
     flaky = [failure.node_id for failure in discovery.failures if failure.kind == "flaky"]
     notes = [f"not judged by {_enumeration(flaky)}, which fail only sometimes"] if flaky else []
+    notes += [f"judged in one process with its tests: {opinion.why}"] if opinion.why else []
     return Verdict(word, (*why, *notes), *verdict)
+
+
+def _apart(
+    patch: Patch,
+    bodies: Sequence[tuple[FunctionText, str]],
+    discovery: Discovery,
+    targets: Sequence[str],
+    runner: Runner,
+    read: Callable[[str], bytes] | None,
+) -> Opinion:
+    """Return what judging the function apart from its tests came to."""
+    if len(bodies) != 1:
+        return Opinion(why="the patch changes several functions")
+    if read is None:
+        return Opinion(why="the sources of its tests are not known")
+    tests = {}
+    files = test_files([*targets, *(run.node_id for run in discovery.passing)])
+    for path in dict.fromkeys(part for file in files for part in (file, *conftests(file))):
+        try:
+            tests[path] = read(path).decode("utf-8", "replace")
+        except (OSError, EgcfgError):
+            continue
+    reaching = [
+        run.node_id
+        for run in discovery.passing
+        if any(key.path == patch.path and key.qualname == patch.qualname for key in run.functions)
+    ]
+    function, body = bodies[0]
+    return judge_apart(patch, function, body, runner, targets, same_files(reaching, targets), tests)
 
 
 def _expected(targets: Sequence[str], discovery: Discovery) -> tuple[str, ...] | None:

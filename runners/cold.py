@@ -10,10 +10,12 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from runners.apart import FunctionApart
 from runners.runner import (
     ComparedCall,
     FunctionKey,
@@ -70,19 +72,23 @@ def run_suite(start: Start, workspace: Workspace, limits: Limits, request: Suite
     record = SuiteRecord(request, limits, canaries)
     files = dict(request.files) | ({canaries.path: canaries.source()} if canaries else {})
     archive = workspace.archive(files)
-    for _ in range(MAX_RESTARTS + 1):
-        left = limits.suite_timeout_s - (time.monotonic() - started)
-        if left <= 0:
-            record.stop(f"stopped after {limits.suite_timeout_s:g} s")
-        if record.over:
-            break
-        _run_once(start, archive, record, left)
-    else:
-        record.stop("too many tests ended their process")
-    return record.finish(time.monotonic() - started)
+    apart = request.apart
+    function = FunctionApart(start, workspace.archive(apart.files), limits, apart) if apart else None
+    with function or nullcontext():
+        for _ in range(MAX_RESTARTS + 1):
+            left = limits.suite_timeout_s - (time.monotonic() - started)
+            if left <= 0:
+                record.stop(f"stopped after {limits.suite_timeout_s:g} s")
+            if record.over:
+                break
+            _run_once(start, archive, record, left, function)
+        else:
+            record.stop("too many tests ended their process")
+    suite = record.finish(time.monotonic() - started)
+    return replace(suite, asked=function.asked, unasked=tuple(function.unasked)) if function else suite
 
 
-def _run_once(start: Start, archive: bytes, record: SuiteRecord, left: float) -> None:
+def _run_once(start: Start, archive: bytes, record: SuiteRecord, left: float, function: FunctionApart | None) -> None:
     sandbox = start(None)
     try:
         require_pytest(sandbox.hello)
@@ -98,6 +104,9 @@ def _run_once(start: Start, archive: bytes, record: SuiteRecord, left: float) ->
                 return
             if record.take(reply):
                 return
+            answer = function.take(record.checked(reply)) if function else None
+            if answer is not None:
+                sandbox.channel.send(answer)
     finally:
         sandbox.close()
 
@@ -147,12 +156,18 @@ class SuiteRecord:
             "test_timeout": self._limits.test_timeout_s,
             "file_mib": self._limits.file_mib,
             "output": self._limits.output_kib * 1024,
+            "apart": self._request.apart is not None,
         }
 
     _collected_once = False
 
     def _open(self) -> list[str]:
         return [n for n in self._expected if n not in self._tests and n.split("::")[0] not in self._broken]
+
+    def checked(self, reply: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return what pytest's process says in a frame, {} if it is not from there."""
+        frame = reply.get("d") if reply.get("k") == "child" else None
+        return frame if isinstance(frame, dict) and frame.get("x") == self._nonce else {}
 
     def take(self, reply: Mapping[str, Any]) -> bool:
         """Take in one frame of the harness; True when the process has ended."""

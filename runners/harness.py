@@ -58,6 +58,7 @@ MAX_STEPS = 2_000_000
 RUNAWAY_STATUS = 77
 FRONTIER = "__egcfg_frontier__"
 SENTINEL = "__egcfg_sentinel__"
+ASK = "__egcfg_ask__"
 
 _open, _monotonic, _sleep, _getframe = open, time.monotonic, time.sleep, sys._getframe
 _fork, _exit, _kill, _write, _read = os.fork, os._exit, os.kill, os.write, os.read
@@ -1441,6 +1442,235 @@ def _near(value, depth=1):
     return []
 
 
+# --- a function apart: its tests in one sandbox, its body in another, plain data between them ----------------------
+
+_PLAIN_ITEMS = 100_000  # in one message
+_LISTS = {"l": list, "t": tuple, "s": set, "z": frozenset}
+_DATES = {"d": datetime.date, "h": datetime.time, "m": datetime.datetime}
+
+
+class NotPlain(ValueError):
+    """A value that does not cross: of a class of its own, too deep, or too large."""
+
+
+def to_plain(value):
+    """Return a value as JSON data from which `from_plain` makes an equal one; by exact type, so that nothing runs."""
+    room = [_PLAIN_ITEMS]
+
+    def pack(value, depth):
+        room[0] -= 1
+        kind = type(value)
+        if room[0] < 0 or depth > 60:
+            raise NotPlain("too deep or too large")
+        if value is None or kind is bool or kind is str:
+            return value
+        if kind is int:
+            return value if -(1 << 53) < value < 1 << 53 else ["i", hex(value)]
+        if kind is float:
+            return ["f", value.hex()]
+        if kind is complex:
+            return ["c", value.real.hex(), value.imag.hex()]
+        if kind is bytes or kind is bytearray:
+            return ["b" if kind is bytes else "B", base64.b64encode(value).decode()]
+        if kind is dict:
+            return ["D", [[pack(key, depth + 1), pack(item, depth + 1)] for key, item in value.items()]]
+        for mark, known in _LISTS.items():
+            if kind is known:
+                return [mark, [pack(item, depth + 1) for item in value]]
+        if kind is range:
+            return ["r", *(pack(part, depth + 1) for part in (value.start, value.stop, value.step))]
+        return _pack_number_or_date(value, kind)
+
+    return pack(value, 0)
+
+
+def _pack_number_or_date(value, kind):
+    if kind is decimal.Decimal:
+        return ["N", str(value)]
+    if kind is fractions.Fraction:
+        return ["F", hex(value.numerator), hex(value.denominator)]
+    if kind is datetime.timedelta:
+        return ["T", value.days, value.seconds, value.microseconds]
+    for mark, known in _DATES.items():
+        if kind is known and type(getattr(value, "tzinfo", None)) in (type(None), datetime.timezone):
+            if not getattr(value, "fold", 0):
+                return [mark, value.isoformat()]
+    raise NotPlain("a value of class %s" % _class_name(kind))
+
+
+def from_plain(data):
+    """Return the value that `to_plain` made data of. Raises NotPlain for anything else, whoever wrote it."""
+    try:
+        return _unpack(data, 0)
+    except NotPlain:
+        raise
+    except Exception as error:
+        raise NotPlain("malformed data") from error
+
+
+def _unpack(data, depth):
+    if data is None or type(data) in (bool, str, int):
+        return data
+    if type(data) is not list or depth > 60:
+        raise NotPlain("malformed data")
+    mark, *parts = data
+    if mark in _LISTS:
+        return _LISTS[mark](_unpack(item, depth + 1) for item in parts[0])
+    if mark == "D":
+        return {_unpack(key, depth + 1): _unpack(item, depth + 1) for key, item in parts[0]}
+    if mark in _DATES:
+        return _DATES[mark].fromisoformat(parts[0])
+    simple = {
+        "i": lambda: int(parts[0], 16),
+        "f": lambda: float.fromhex(parts[0]),
+        "c": lambda: complex(float.fromhex(parts[0]), float.fromhex(parts[1])),
+        "b": lambda: base64.b64decode(parts[0]),
+        "B": lambda: bytearray(base64.b64decode(parts[0])),
+        "r": lambda: range(*(_unpack(part, depth + 1) for part in parts)),
+        "N": lambda: decimal.Decimal(parts[0]),
+        "F": lambda: fractions.Fraction(int(parts[0], 16), int(parts[1], 16)),
+        "T": lambda: datetime.timedelta(*parts),
+    }
+    return simple[mark]()
+
+
+class Asker:
+    """What the body of a function that runs apart calls, in the process of the tests."""
+
+    def __init__(self, emit, ear):
+        self.emit, self.ear, self.lock, self.owner = emit, ear, threading.Lock(), os.getpid()
+
+    def __call__(self, positional, keywords):
+        if os.getpid() != self.owner:
+            raise self._unasked("arguments", "a process that the tests started calls it")
+        try:
+            sent = to_plain([list(positional), keywords])
+        except NotPlain as error:
+            raise self._unasked("arguments", str(error)) from None
+        with self.lock:
+            self.emit({"k": "ask", "a": sent})
+            answer = self._hear()
+        self._mutate([list(positional), keywords], sent, answer.get("p"))
+        if "s" in answer:
+            return positional[answer["s"]]
+        if "v" in answer:
+            return self._checked(answer["v"])
+        if "e" in answer:
+            raise self._exception(answer["e"], _getframe(1).f_globals)
+        if "n" in answer:
+            raise self._unasked("result", str(answer["n"])[:300])
+        raise RuntimeError("the function's process ended: %s" % str(answer.get("why"))[:300])
+
+    def _hear(self):
+        heard = b""
+        while not heard.endswith(b"\n"):
+            data = _read(self.ear, 1 << 16)
+            if not data:
+                _exit(0)
+            heard += data
+        answer = json.loads(heard)
+        return answer if isinstance(answer, dict) else {}
+
+    def _checked(self, data):
+        try:
+            return from_plain(data)
+        except NotPlain as error:
+            raise self._unasked("result", str(error)) from None
+
+    def _unasked(self, what, why):
+        self.emit({"k": "unasked", "w": what, "m": why})
+        return RuntimeError("the call cannot cross to another process: %s" % why)
+
+    def _mutate(self, given, sent, after):
+        """Do to the arguments what the function did to its own copies of them."""
+        if after is None or after == sent:
+            return
+        left = self._checked(after)
+        pairs = list(zip(given[0], left[0])) + [(item, left[1].get(key)) for key, item in given[1].items()]  # noqa: B905
+        for old, new in pairs:
+            if type(old) is not type(new) or old == new:
+                continue
+            if type(old) in (list, bytearray):
+                old[:] = new
+            elif type(old) in (dict, set):
+                old.clear()
+                old.update(new)
+            else:
+                raise self._unasked("arguments", "it changes what is inside its arguments")
+
+    def _exception(self, told, known):
+        """Return an exception of a class that the tests' process knows itself; no other class is ever made."""
+        name, args = told
+        kind = known.get(name, getattr(builtins, name, None)) if isinstance(name, str) else None
+        if not (isinstance(kind, type) and issubclass(kind, Exception)):
+            return self._unasked("result", "it raises %s" % str(name)[:100])
+        args = tuple(self._checked(args))
+        if kind.__module__ == "builtins":
+            return kind(*args)
+        error = kind.__new__(kind)
+        error.args = args
+        return error
+
+
+def _serve_function(root, request, ear, send):
+    """In the child: import one module and answer calls of one of its functions until nobody asks any more."""
+    emit = _emitter(send)
+    try:
+        os.chdir(root)
+        module = importlib.import_module(_module_of(root, request["path"]))
+        function = module
+        for part in request["qualname"].split("."):
+            function = getattr(function, part)
+    except BaseException as error:
+        emit({"k": "refused", "why": "%s: %s" % (type(error).__name__, _text_of(error))})
+        _exit(0)
+    emit({"k": "ready"})
+    pending = b""
+    while True:
+        while b"\n" not in pending:
+            data = _read(ear, 1 << 16)
+            if not data:
+                _exit(0)
+            pending += data
+        line, _, pending = pending.partition(b"\n")
+        emit(_answer(function, json.loads(line)["a"]))
+
+
+def _answer(function, data):
+    positional, keywords = from_plain(data)
+    answer = {}
+    try:
+        value = function(*positional, **keywords)
+    except Exception as error:
+        try:
+            answer["e"] = [_class_name(type(error)), to_plain(list(error.args))]
+        except NotPlain as why:
+            answer["n"] = "its exception holds %s" % why
+    except BaseException as error:
+        answer["why"] = "it raised %s" % _class_name(type(error))
+    else:
+        mutable = [place for place, item in enumerate(positional) if item is value and type(item) in (list, dict, set)]
+        try:
+            answer.update({"s": mutable[0]} if mutable else {"v": to_plain(value)})
+        except NotPlain as why:
+            answer["n"] = "its result holds %s" % why
+    with contextlib.suppress(NotPlain):
+        answer["p"] = to_plain([positional, keywords])
+    return answer
+
+
+def _module_of(root, path):
+    """Return the name under which a file of the repository is imported: as deep as its packages go."""
+    folder, name = os.path.split(os.path.join(root, path))
+    parts = [] if name == "__init__.py" else [name[: -len(".py")]]
+    while os.path.exists(os.path.join(folder, "__init__.py")) and folder != root:
+        folder, name = os.path.split(folder)
+        parts.insert(0, name)
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    return ".".join(parts)
+
+
 # --- processes -----------------------------------------------------------------------------------------------------
 
 
@@ -2292,6 +2522,7 @@ class Server:
         self.zygote, self.channels, self.tape, self.dirty = 0, {}, None, False
         self.tree, self.path = None, ""
         self.denied = False  # whether system calls are filtered
+        self.function, self.answers, self.lines, self.until = None, None, iter(()), 0.0  # a function apart
 
     def serve(self):
         signal.pthread_sigmask(signal.SIG_BLOCK, set(range(1, signal.NSIG)) - {signal.SIGKILL, signal.SIGSTOP, 32, 33})
@@ -2373,13 +2604,15 @@ class Server:
         """Run pytest once in a child and pass on what it says."""
         output = os.path.join(self.tmp or "/tmp", ".egcfg-output-%d" % os.getpid())
         receive, send = os.pipe()
+        ear, tell = os.pipe()
         pid = _fork()
         if pid == 0:
-            _become_child([receive, self.source, self.sink], request["suite_timeout"], request["file_mib"])
+            _become_child([receive, tell, self.source, self.sink], request["suite_timeout"], request["file_mib"])
             _redirect(output)
-            _run_suite(self.root, request, send, self.tmp)
+            _run_suite(self.root, request, send, self.tmp, ear)
         os.close(send)
-        child = Child(pid, receive)
+        os.close(ear)
+        child = Child(pid, receive, tell)
         end = _monotonic() + request["suite_timeout"]
         watch = {"end": end}
         for line in child.lines(lambda: min(watch["end"], end)):
@@ -2396,12 +2629,60 @@ class Server:
             elif frame.get("k") in ("end", "collected", "done"):  # reports of phases do not stop a test's clock
                 watch["end"] = end
             self._reply_raw(b'{"k":"child","d":' + line + b"}")
+            if request.get("apart") and frame.get("k") == "ask" and frame.get("x") == request["nonce"]:
+                child.tell(json.loads(self._line() or b"{}"), end)
             if frame.get("k") == "done" and frame.get("x") == request["nonce"]:
                 child.why = "exited"
         why = "suite-timeout" if child.why == "timeout" and _monotonic() >= end else child.why
         child.end()
         _sweep({self.zygote})
         self._reply({"k": "exit", "why": why, "code": child.code, "out": _tail(output, request["output"])})
+
+    def do_apart(self, request):
+        """Start the process that answers calls of one function; say why it cannot."""
+        self.function = request
+        self._reply({"k": "apart", "why": self._start_function()})
+
+    def _start_function(self):
+        receive, send = os.pipe()
+        ear, tell = os.pipe()
+        pid = _fork()
+        if pid == 0:
+            _become_child([receive, tell, self.source, self.sink], self.function["seconds"], self.function["file_mib"])
+            _redirect(os.devnull)
+            _serve_function(self.root, self.function, ear, send)
+        os.close(send)
+        os.close(ear)
+        self.answers = Child(pid, receive, tell)
+        self.until = _monotonic() + self.function["timeout"]
+        self.lines = self.answers.lines(lambda: self.until)
+        said = self._next_answer()
+        return "" if said.get("k") == "ready" else str(said.get("why") or "it did not start")
+
+    def _next_answer(self):
+        """Return what the function's process says next; {"why": ...} when it ended, is silent or talks nonsense."""
+        line = next(self.lines, None)
+        try:
+            said = json.loads(line) if line is not None else None
+        except ValueError:
+            said = None
+        if isinstance(said, dict):
+            return said
+        why = "nonsense" if line is not None else self.answers.why or "silence"
+        self.answers.end()
+        _sweep(set())
+        self.answers = None
+        return {"why": why}
+
+    def do_ask(self, request):
+        """Pass one call on to the function's process; one that has ended is started again first."""
+        why = "" if self.answers is not None else self._start_function()
+        if why or self.answers is None:
+            self._reply({"k": "asked", "d": {"why": why or "it did not start"}})
+            return
+        self.until = _monotonic() + self.function["timeout"]
+        told = self.answers.tell({"a": request["a"]}, self.until)
+        self._reply({"k": "asked", "d": self._next_answer() if told else {"why": "it does not listen"}})
 
     def do_prepare(self, request):
         """Start the zygotes of a warm session."""
@@ -2504,7 +2785,7 @@ class Line:
         self.channel.close()
 
 
-def _run_suite(root, request, descriptor, tmp):
+def _run_suite(root, request, descriptor, tmp, ear):
     """In the child: one pytest run, then the end of the process."""
     emit = _emitter(descriptor, request["nonce"])
     try:
@@ -2513,6 +2794,7 @@ def _run_suite(root, request, descriptor, tmp):
         nodes = request["nodes"]
         files = [] if nodes is None else _files_of(nodes, root)
         _install_builtins(Tape(), None)
+        setattr(builtins, ASK, Asker(emit, ear))
         import pytest
 
         coverage = Coverage(places, emit) if request.get("coverage") else None

@@ -19,6 +19,7 @@ Outcome = Literal[
 Phase = Literal["collect", "setup", "call", "teardown"]
 EventKind = Literal["line", "return", "raise", "yield", "frontier"]
 
+ASK = "__egcfg_ask__"  # `return __egcfg_ask__((a, *b), {"c": c, **d})` asks for a function that runs apart
 FRONTIER = "__egcfg_frontier__"  # `raise __egcfg_frontier__()` marks where a half-written body ends
 
 
@@ -206,9 +207,24 @@ class SuiteRun:
     pytest: str = ""
     compared: tuple[ComparedCall, ...] = ()
     uncompared: str = ""  # why calls could not be compared, when they could not
+    asked: int = 0  # calls that a function apart has answered
+    unasked: tuple[str, ...] = ()  # why calls of a function apart could not cross, each with "arguments" or "result"
 
     def by_id(self) -> dict[str, TestRun]:
         return {test.node_id: test for test in self.tests}
+
+
+@dataclass(frozen=True, slots=True)
+class Apart:
+    """A function that runs in a sandbox of its own: where the tests run, its body only asks for it, by `ASK`.
+
+    Arguments, results and exceptions cross as plain data. files: the repository's files as the function's sandbox has
+    them, path -> bytes.
+    """
+
+    path: str
+    qualname: str
+    files: Mapping[str, bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +237,7 @@ class SuiteRequest:
     canaries: bool = False
     pytest_args: tuple[str, ...] = ()
     comparing: Comparing | None = None
+    apart: Apart | None = None
 
     def with_args(self, pytest_args: Sequence[str]) -> SuiteRequest:
         """Return the request with `pytest_args` before its own."""

@@ -132,7 +132,7 @@ def test_a_right_patch_is_strong_only_with_held_out_cases_and_isolation(shop):
     assert verdict.fixed == tuple(ids)
     assert (verdict.still_failing, verdict.broken, verdict.regression_tests) == ((), (), 2)
     if shop.runner.isolated:
-        assert (verdict.word, verdict.level) == ("strong", f"J4 in {shop.runner.kind}")
+        assert (verdict.word, verdict.level) == ("strong", f"J4 + J5 in {shop.runner.kind}")
     else:
         assert verdict.word == "plausible"
         assert "judged without isolation" in verdict.reasons
