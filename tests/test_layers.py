@@ -39,7 +39,10 @@ HOMES = {  # third-party package -> the modules that may import it
 EVERYWHERE = {"numpy"}
 SLOW = ("torch", "transformers", "ray", "github", "docker")  # never imported by `egcfg-fix --help`
 PURE = (  # modules that only compute: what they know comes in as arguments
-    *(f"bot.{name}" for name in ("discover", "localise", "generate", "verify", "gate", "apart", "overfitting", "context")),
+    *(
+        f"bot.{name}"
+        for name in ("discover", "localise", "generate", "verify", "gate", "apart", "overfitting", "context")
+    ),
     *(f"bot.{name}" for name in ("functions", "logical_lines")),
     *(f"bot.{name}" for name in ("edits", "edit_view", "edit_expressions", "edit_statements")),
     "bot.spectrum",
