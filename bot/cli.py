@@ -45,8 +45,8 @@ if TYPE_CHECKING:
 
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 FIND = (
-    "tests", "runner", "unsafe_local", "python", "image", "dockerfile", "setup_command", "build_timeout", "project",
-    "memory", "suspects", "test_timeout", "suite_timeout", "pytest_args", "exclude",
+    "tests", "junit_xml", "lf", "base", "runner", "unsafe_local", "python", "image", "dockerfile", "setup_command",
+    "build_timeout", "project", "memory", "suspects", "test_timeout", "suite_timeout", "pytest_args", "exclude",
 )  # fmt: skip
 ENV = ("runner", "unsafe_local", "python", "image", "dockerfile", "setup_command", "build_timeout", "project")
 EPILOG = """\

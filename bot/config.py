@@ -254,6 +254,18 @@ class Config:
     tests: tuple[str, ...] = _setting(
         (), _several(NODE_ID, _lines), "Repair only this failing test; repeatable. In the environment one a line."
     )
+    junit_xml: tuple[str, ...] = _setting(
+        (),
+        _several(_string("the path of a file", r"[^-].*", "FILE"), _lines),
+        "Take the failing tests from the JUnit XML of a finished run, and run no more than is needed; repeatable.",
+        trusted_only=True,
+    )
+    lf: bool = _setting(False, _switch(), "Take the failing tests from pytest's cache: those that failed last.")
+    base: str = _setting(
+        "",
+        _string("a commit, branch or tag", r"[^-\s]\S*|", "REF"),
+        "Blame functions first that changed since the merge base with this commit, branch or tag.",
+    )
     model: str = _setting(
         "embedded",
         _string("a name, a directory or a URL", r"\S.*", "MODEL"),

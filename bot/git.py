@@ -10,6 +10,7 @@ Paths of patches are relative to `root`, which may be a folder inside the reposi
 from __future__ import annotations
 
 import os
+import re
 import stat
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
@@ -142,6 +143,38 @@ def is_dirty(root: Path) -> list[str]:
     prefix = _prefix(root)
     paths = [os.fsdecode(entry[3:]) for entry in out.split(b"\0") if len(entry) > 3]
     return sorted(path.removeprefix(prefix) for path in paths)
+
+
+def changed_lines(root: Path, ref: str) -> dict[str, list[range]]:
+    """Return path -> ranges of lines that changed since the merge base of HEAD and `ref`, uncommitted ones included.
+
+    Paths are relative to `root`; files outside of it are left out. Lines are those of the files as they stand, 1-based;
+    where lines were only taken away, the two around the gap count. Raises RepositoryError if there is no such base.
+    """
+    if not _inside(root):
+        raise RepositoryError(f"{root} is not a git repository, so --base means nothing.", hint="Leave --base out.")
+    try:
+        base = _git(root, "merge-base", "--end-of-options", ref, "HEAD").decode().strip()
+    except RepositoryError as error:
+        hint = "Fetch it with its history: git fetch origin REF; for actions/checkout, fetch-depth: 0."
+        raise RepositoryError(f"There is no common base of {ref} and HEAD here.", hint=hint) from error
+    options = ("--unified=0", "--find-renames", "--no-color", "--no-ext-diff", "--no-textconv", "--relative")
+    out = _git(root, "diff", *options, "--src-prefix=a/", "--dst-prefix=b/", "--diff-filter=AMR", base, "--", ".")
+    return _ranges(os.fsdecode(out))
+
+
+def _ranges(diff: str) -> dict[str, list[range]]:
+    found: dict[str, list[range]] = {}
+    current: list[range] | None = None
+    for line in diff.split("\n"):
+        if line.startswith("diff --git "):
+            current = None
+        elif current is None and line.startswith("+++ b/"):
+            current = found.setdefault(line[6:].removesuffix("\t"), [])
+        elif current is not None and (hunk := re.match(r"@@ -\S+ \+(\d+)(?:,(\d+))? @@", line)):
+            first, count = int(hunk[1]), int(hunk[2] or 1)
+            current.append(range(first, first + max(count, 2 if count == 0 else 1)))
+    return found
 
 
 def check_branch(root: Path, name: str) -> None:
@@ -327,7 +360,7 @@ def _filters(root: Path) -> dict[str, str]:
 
 def _git(root: Path, *arguments: str, extra: dict[str, str] | None = None) -> bytes:
     """Run git at `root` and return what it printed. Raises RepositoryError with git's own words."""
-    settings = {**SETTINGS, **(_filters(root) if arguments[0] == "status" else {})}
+    settings = {**SETTINGS, **(_filters(root) if arguments[0] in ("status", "diff") else {})}
     return _run(root, list(arguments), settings, extra or {})
 
 

@@ -31,6 +31,7 @@ from bot.environment import wanted
 from bot.errors import RepositoryError
 from bot.functions import BodyError, FunctionText, find_function
 from bot.generate import Arm, generate, portfolio
+from bot.git import changed_lines
 from bot.groups import FailureGroup
 from bot.groups import groups as grouped
 from bot.localise import is_test_path, rank
@@ -49,6 +50,7 @@ from bot.records import (
     TestFailure,
     Verdict,
 )
+from bot.selection import earlier_run
 from bot.spectrum import Spectrum
 from bot.verify import verify
 from runners import open_runner
@@ -94,7 +96,7 @@ class Outcome:
 def find(root: Path, config: Config, emit: Emit) -> tuple[Discovery, list[Group]]:
     """Return the failing tests of `root` and, for each group of them, the functions to blame."""
     with _opened(root, config, emit) as runner:
-        discovery = discover(runner, tests=config.tests, emit=emit)
+        discovery = _discovered(root, config, runner, emit)
         blame = _Blame(root, config, discovery, emit)
         return discovery, [(group.failures, blame.suspects(group)) for group in blame.groups()]
 
@@ -119,7 +121,7 @@ def repair(
     if model is None:
         check_model(config)
     with _opened(root, config, emit) as runner:
-        discovery = discover(runner, tests=config.tests, emit=emit)
+        discovery = _discovered(root, config, runner, emit)
         blame = _Blame(root, config, discovery, emit)
         waiting = deque((group, blame.suspects(group)) for group in blame.groups())
         repairs = [_unrepairable(failure) for failure in discovery.failures if not failure.repairable]
@@ -210,6 +212,13 @@ def _opened(root: Path, config: Config, emit: Emit) -> Iterator[Runner]:
         runner.close()
 
 
+def _discovered(root: Path, config: Config, runner: Runner, emit: Emit) -> Discovery:
+    earlier = earlier_run(
+        root, junit_xml=config.junit_xml, last_failed=config.lf, pytest_args=config.pytest_args
+    )  # a file that cannot be read is told before any test is run
+    return discover(runner, tests=config.tests, earlier=earlier, read=partial(_read, root), emit=emit)
+
+
 class _Blame:
     """The groups of failures and the functions to blame, all from one count of the coverage."""
 
@@ -219,7 +228,9 @@ class _Blame:
         if self._failures:
             emit("stage", name="localise", text="Ranking the functions to blame")
 
-        self._spectrum = Spectrum(self._failures, discovery.passing, partial(_read, root), _untouchable(config))
+        changes = changed_lines(root, config.base) if config.base and self._failures else {}
+        read = partial(_read, root)
+        self._spectrum = Spectrum(self._failures, discovery.passing, read, _untouchable(config), changes=changes)
 
     def groups(self) -> list[FailureGroup]:
         return grouped(self._failures, self._spectrum)
@@ -549,6 +560,8 @@ class _Search:
 def _unrepairable(failure: TestFailure) -> Repair:
     reasons = {
         "flaky": "It does not fail every time, so no patch could be judged by it.",
+        "order": "It fails only after other tests, so no patch could be judged by it alone.",
+        "dependency": "A module that it needs is not installed; that is not repaired by rewriting a function body.",
         "collection": "Its module cannot be collected; that is not repaired by rewriting a function body.",
         "fixture": "A fixture fails before the test runs; that is not repaired by rewriting a function body.",
     }

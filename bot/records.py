@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol
 
 from runners.runner import Frame, FunctionKey, Phase, TestRun
 
-FailureKind = Literal["failure", "flaky", "collection", "fixture", "timeout", "crash"]
+FailureKind = Literal["failure", "flaky", "order", "collection", "dependency", "fixture", "timeout", "crash"]
 Origin = Literal["plain", "guided", "sampled", "edit"]
 VerdictWord = Literal["strong", "plausible", "suspect", "rejected"]
 
@@ -24,7 +24,7 @@ class TestFailure:
     __test__ = False  # a record, not a test class
     node_id: str  # as pytest prints it: "tests/test_stack.py::test_pop[empty]"
     phase: Phase
-    kind: FailureKind  # only "failure" and "timeout" are repairable by rewriting a body
+    kind: FailureKind  # "failure", "timeout" and "crash" are repairable by rewriting a body
     exception: str
     message: str
     frames: tuple[Frame, ...]  # repository frames only, innermost last
@@ -40,11 +40,12 @@ class Discovery:
     """What the first runs of the suite showed."""
 
     failures: tuple[TestFailure, ...]
-    passing: tuple[TestRun, ...]  # with their coverage
+    passing: tuple[TestRun, ...]  # with their coverage, as far as they were run
     collected: int
     skipped: int
     duration_s: float
     notes: tuple[str, ...] = ()
+    untried: tuple[str, ...] = ()  # collected, but not run: whether they pass is not known
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,6 +114,9 @@ class Terminal:
         seconds = fields.get("duration_s")
         self._say("  " + ", ".join(counts) + (f" in {seconds:.1f} s" if isinstance(seconds, (int, float)) else ""))
 
+    def _on_progress(self, fields: Mapping[str, Any]) -> None:
+        self._doing = f"{fields.get('done', '?')} of {fields.get('total', '?')} tests"
+
     def _on_test(self, fields: Mapping[str, Any]) -> None:
         self._doing = f"{self._clean(fields.get('node_id'))} {self._clean(fields.get('outcome'))}"
         if self._verbosity >= DEBUG:

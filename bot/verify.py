@@ -73,7 +73,7 @@ def verify(
         targets,
         isolated=runner.isolated,
     )
-    flaky = [failure.node_id for failure in discovery.failures if failure.kind == "flaky"]
+    flaky = [failure.node_id for failure in discovery.failures if failure.kind in ("flaky", "order")]
     notes = [f"not judged by {_enumeration(flaky)}, which fail only sometimes"] if flaky else []
     notes += [f"judged in one process with its tests: {opinion.why}"] if opinion.why else []
     return Verdict(word, (*why, *notes), *verdict)
@@ -113,8 +113,8 @@ def _expected(targets: Sequence[str], discovery: Discovery) -> tuple[str, ...] |
     hanging = {f.node_id for f in discovery.failures if f.kind == "timeout"} - set(targets)
     if not hanging:
         return None
-    others = [f.node_id for f in discovery.failures if f.kind != "collection" and f.node_id not in hanging]
-    return tuple(dict.fromkeys([*(run.node_id for run in discovery.passing), *others, *targets]))
+    others = [f.node_id for f in discovery.failures if f.phase != "collect" and f.node_id not in hanging]
+    return tuple(dict.fromkeys([*(run.node_id for run in discovery.passing), *discovery.untried, *others, *targets]))
 
 
 def _judge(
@@ -122,10 +122,10 @@ def _judge(
 ) -> tuple[list[str], tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...], int, str]]:
     """Return why the suite rejects the patch, and the verdict's other fields."""
     runs = suite.by_id()
-    flaky = {failure.node_id for failure in discovery.failures if failure.kind == "flaky"}
+    flaky = {failure.node_id for failure in discovery.failures if failure.kind in ("flaky", "order")}
     fixed = [f.node_id for f in discovery.failures if f.node_id not in flaky and _passed(runs.get(f.node_id))]
     still = [node_id for node_id in targets if not _passed(runs.get(node_id))]
-    before = [run.node_id for run in discovery.passing if run.node_id not in flaky]
+    before = [i for i in (*(run.node_id for run in discovery.passing), *discovery.untried) if i not in flaky]
     broken = [node_id for node_id in before if not _kept(runs.get(node_id))]
     reasons = []
     if suite.tampered:

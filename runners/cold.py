@@ -150,6 +150,7 @@ class SuiteRecord:
             "nodes": nodes,
             "args": [*self._request.pytest_args, *(f"--ignore={name}" for name in self._broken)],
             "coverage": self._request.coverage,
+            "collect_only": self._request.collect_only,
             "compare": comparing_frame(self._request.comparing),
             "canaries": [f"{sandbox.root}/{self._canaries.path}"] if self._canaries else [],
             "suite_timeout": left,
@@ -271,6 +272,8 @@ class SuiteRecord:
             self._tamper(self._canaries.judge(run, any(test.passed for test in self._tests.values())))
         elif run.node_id in self._expected:
             self._tests[run.node_id] = run
+            if self._request.progress is not None:
+                self._request.progress(len(self._tests), len(self._expected))
         else:
             self._tamper(f"{run.node_id} was run but never collected")
 
@@ -342,7 +345,9 @@ class SuiteRecord:
         broken = self._tests.get(node.split("::")[0])
         if broken is not None:
             return replace(broken, node_id=node)
-        return TestRun(node, "missing", message="not run" if self._reason else "not collected")
+        return TestRun(
+            node, "missing", message="not run" if self._reason or self._request.collect_only else "not collected"
+        )
 
 
 _ENDED_THE_RUN = TestRun("", "crashed", message="the test ended the whole run")

@@ -664,7 +664,16 @@ class Coverage:
 
 
 def make_reporter(
-    pytest, emit, places, wanted=None, canaries=(), coverage=None, on_test=None, output=0, comparison=None
+    pytest,
+    emit,
+    places,
+    wanted=None,
+    canaries=(),
+    coverage=None,
+    on_test=None,
+    output=0,
+    comparison=None,
+    collect_only=False,
 ):
     """Return the plugin object; `wanted` are the node ids to run (None: all)."""
 
@@ -691,6 +700,10 @@ def make_reporter(
                 name = getattr(plugin, "__name__", None) or type(plugin).__module__
                 if str(name).partition(".")[0] in _REPEATING:  # their options and marks stay known
                     plugins.unregister(plugin)
+
+        @pytest.hookimpl(tryfirst=True)
+        def pytest_runtestloop(self):
+            return True if collect_only else None
 
         @pytest.hookimpl(tryfirst=True)
         def pytest_collectstart(self, collector):
@@ -2808,6 +2821,7 @@ def _run_suite(root, request, descriptor, tmp, ear):
             coverage,
             output=request["output"],
             comparison=comparison,
+            collect_only=bool(request.get("collect_only")),
         )
         if nodes is not None and not files:
             emit({"k": "done", "status": 5})

@@ -8,7 +8,7 @@ Paths inside records are POSIX and relative to the repository root; lines are 1-
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Literal, Protocol
@@ -236,6 +236,8 @@ class SuiteRequest:
     coverage: bool = False
     canaries: bool = False
     pytest_args: tuple[str, ...] = ()
+    collect_only: bool = False  # then every test is "missing": its id is all that is told
+    progress: Callable[[int, int], None] | None = field(default=None, compare=False)  # (tests done, tests in all)
     comparing: Comparing | None = None
     apart: Apart | None = None
 

@@ -4,6 +4,7 @@ import pytest
 
 from bot.discover import discover
 from bot.errors import ConfigError, RepositoryError
+from bot.selection import earlier_run
 from runners.runner import FunctionKey, Limits
 
 LIMITS = Limits(suite_timeout_s=120, test_timeout_s=3)
@@ -17,14 +18,8 @@ def wait(n):
         pass
     return n
 """
-TESTS = """import pathlib
-import tempfile
-
-import pytest
+TESTS = """import pytest
 from core import half, wait
-
-MARK = pathlib.Path(__file__).with_name("mark")
-
 
 @pytest.fixture
 def database():
@@ -34,6 +29,10 @@ def database():
 @pytest.mark.parametrize("x, expected", [(0, 0), (4, 2)])
 def test_half(x, expected):
     assert half(x) == expected
+
+
+def test_in_a_crowd(request):
+    assert len(request.session.items) < 10
 
 
 def test_order():
@@ -61,11 +60,21 @@ def test_expected_failure():
 
 def test_wait():
     assert wait(1) == 0
+
+
+def test_late_import():
+    import no_such_module_either
+
+
+def test_crash():
+    import os
+    import signal
+    os.kill(os.getpid(), signal.SIGSEGV)
 """
 FILES = {
     "core.py": CORE,
     "test_core.py": TESTS,
-    "test_a.py": "RAN = []\n\n\ndef test_a():\n    RAN.append(1)\n",
+    "test_a.py": "RAN = []\n\n\ndef test_1(): pass\n\n\ndef test_a(): RAN.append(1)\n\n\ndef test_2(): pass\n",
     "test_missing.py": "import no_such_module_here.deep\n",
     "test_syntax.py": "def test_x(:\n    pass\n",
 }
@@ -95,33 +104,43 @@ def test_every_kind_of_failure_is_told_apart(found):
     kinds = {f.node_id.removeprefix("test_core.py::"): f.kind for f in found[0].failures}
     assert kinds == {
         "test_half[4-2]": "failure",
-        "test_order": "flaky",
+        "test_order": "order",
+        "test_in_a_crowd": "flaky",
+        "test_late_import": "dependency",
+        "test_crash": "crash",
         "test_database": "fixture",
         "test_unknown_fixture": "fixture",
         "test_wait": "timeout",
-        "test_missing.py": "collection",
+        "test_missing.py": "dependency",
         "test_syntax.py": "collection",
     }
     assert [f.node_id for f in found[0].failures if f.repairable] == [
         "test_core.py::test_half[4-2]",
         "test_core.py::test_wait",
+        "test_core.py::test_crash",
     ]
 
 
 def test_what_passes_is_kept_with_its_coverage(found):
     passing = {run.node_id: run for run in found[0].passing}
     assert sorted(passing) == [
+        "test_a.py::test_1",
+        "test_a.py::test_2",
         "test_a.py::test_a",
         "test_core.py::test_expected_failure",
         "test_core.py::test_half[0-0]",
     ]
     assert FunctionKey("core.py", "half", 1) in passing["test_core.py::test_half[0-0]"].functions
     assert FunctionKey("core.py", "half", 1) in failure(found, "half").functions
-    assert (found[0].collected, found[0].skipped) == (9, 1)
+    assert (found[0].collected, found[0].skipped) == (14, 1)
 
 
 def test_a_flaky_test_is_explained_and_not_repaired(found):
-    assert "not when run again" in note(found, "test_order")
+    assert "not when run again" in note(found, "test_in_a_crowd")
+
+
+def test_a_test_that_depends_on_the_order_is_told_with_the_test_that_it_depends_on(found):
+    assert "fails only after test_a.py::test_a, and passes alone" in note(found, "test_order")
 
 
 def test_a_missing_dependency_is_named_with_what_to_do(found):
@@ -137,6 +156,15 @@ def test_a_syntax_error_is_placed(found):
 def test_a_broken_and_a_missing_fixture_are_told_apart(found):
     assert "RuntimeError: no database" in note(found, "test_database")
     assert "there is no fixture nothing_like_it" in note(found, "test_unknown_fixture")
+
+
+def test_a_crash_is_explained_by_its_signal(found):
+    assert "SIGSEGV" in note(found, "test_crash")
+    assert "extension module" in note(found, "test_crash")
+
+
+def test_a_module_that_a_test_imports_itself_is_a_missing_dependency_too(found):
+    assert "no_such_module_either is missing" in note(found, "test_late_import")
 
 
 def test_a_hang_is_explained(found):
@@ -205,3 +233,90 @@ def test_a_repository_without_tests_is_an_error_with_a_hint(repo, runner):
 def test_an_empty_folder_has_no_tests(repo, runner):
     with pytest.raises(RepositoryError, match="No tests"):
         discover(runner(repo({}), LIMITS), emit=Told())
+
+
+# ------------------------------------------------------------------------------------------- what an earlier run says
+
+MORE = {
+    **SMALL,
+    "tests/test_more.py": "from core import f\n\n\ndef test_more():\n    assert f() == 1\n",
+    "tests/test_else.py": "def test_else():\n    assert True\n",
+    "tests/test_param.py": """import pytest
+from core import f
+
+
+@pytest.mark.parametrize("x", [1, 2, 3])
+def test_param(x):
+    assert f() == x
+""",
+    "pytest.ini": "[pytest]\npythonpath = .\ncache_dir = build/cache\n",
+    "build/cache/v/cache/lastfailed": '{"tests/test_f.py::test_f": true, "tests/test_gone.py::test_gone": true}',
+    "core.py": "def figure():\n    return 1\n\n\ndef f():\n    return figure()\n",
+}
+MORE["tests/test_more.py"] += "\n\ndef test_figure():\n    import core\n\n    assert core.figure() == 1\n"
+XML = """<?xml version="1.0" encoding="utf-8"?>
+<testsuites><testsuite name="pytest">
+<testcase classname="api.tests.test_f" name="test_g"><failure message="assert 1 == 3">no</failure></testcase>
+<testcase classname="api.tests.test_f" name="test_h" />
+<testcase classname="api.tests.test_param" name="test_param[zzz]"><failure message="?" /></testcase>
+<testcase classname="api.tests.test_else" name="test_else" />
+<testcase classname="api.tests.test_old" name="test_old"><error message="?" /></testcase>
+</testsuite></testsuites>
+"""
+
+
+@pytest.fixture(scope="module")
+def more(repo, runner, tmp_path_factory):
+    root = repo(MORE)
+    report = tmp_path_factory.mktemp("ci") / "report.xml"
+    report.write_text(XML)
+    return root, runner(root, LIMITS), str(report)
+
+
+def test_a_report_of_a_finished_run_spares_the_first_run_of_the_suite(more):
+    root, sandbox, report = more
+    told = Told()
+    read = lambda path: (root / path).read_bytes()  # noqa: E731
+    found = discover(sandbox, earlier=earlier_run(root, junit_xml=[report]), read=read, emit=told)
+    assert {f.node_id.partition("::")[2] for f in found.failures} == {"test_g", "test_param[2]", "test_param[3]"}
+    passing = {run.node_id.partition("::")[2]: bool(run.functions) for run in found.passing}
+    assert passing == {
+        "test_h": True,
+        "test_param[1]": True,
+        "test_more": True,
+        "test_figure": True,
+        "test_else": False,
+    }
+    assert "tests/test_f.py::test_f: fails too, but was not asked for." in found.notes
+    assert any("test_old (no collected test has this name)" in note for note in found.notes)
+    assert any("test_param[zzz] (its parameters are new" in note for note in found.notes)
+    assert (found.collected, found.untried) == (9, ())
+
+
+def test_pytests_own_memory_is_found_where_the_configuration_puts_it(more):
+    root, sandbox, _ = more
+    told = Told()
+    found = discover(sandbox, earlier=earlier_run(root, last_failed=True), emit=told)
+    assert [f.node_id for f in found.failures] == ["tests/test_f.py::test_f"]
+    assert "tests/test_more.py::test_more" in found.untried
+    assert [note for note in found.notes if "test_gone" in note]
+    assert [fields["done"] for event, fields in told if event == "progress"][-1:] == [2]
+
+
+def test_a_report_that_is_none_is_refused_before_any_test_is_run(more, tmp_path):
+    root, _, _ = more
+    for name, text in {"a.xml": "<html/>", "b.xml": "", "c.xml": "<testsuite>"}.items():
+        (tmp_path / name).write_text(text)
+        with pytest.raises(ConfigError, match="no JUnit XML"):
+            earlier_run(root, junit_xml=[str(tmp_path / name)])
+    for missing in (tmp_path / "none.xml", tmp_path):
+        with pytest.raises(ConfigError, match=r"cannot be read|is no file"):
+            earlier_run(root, junit_xml=[str(missing)])
+
+
+def test_where_pytest_remembers_nothing_that_is_said(repo, tmp_path):
+    with pytest.raises(ConfigError, match="remembers no failure"):
+        earlier_run(tmp_path, last_failed=True)
+    (tmp_path / "tox.ini").write_text(f"[pytest]\naddopts = -q -o cache_dir={tmp_path.parent}\n")
+    with pytest.raises(ConfigError, match="outside the repository"):
+        earlier_run(tmp_path, last_failed=True)
