@@ -1,41 +1,75 @@
-"""Decides what a model is told about one function: the failing tests' own sources, the failure, what surrounds it.
+"""Puts together what a model may be told about one function: the failing tests, the failure, what the function needs.
 
-Pure: files come through a callable. Knows how pytest names tests, and nothing of prompts: `bot.decoding.prompt` cuts
-and arranges what is put together here.
+Pure: files come through a callable. Knows how pytest names tests. `bot.decoding.selection` decides what of it is told,
+`bot.decoding.prompt` cuts and arranges that.
 """
 
 from __future__ import annotations
 
 import ast
-import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
-from bot.decoding.prompt import MAX_TESTS, Task
-from bot.functions import FunctionNode, FunctionText, functions_in
+from bot.decoding.prompt import MAX_TESTS, Part, Task
+from bot.functions import FunctionNode, FunctionText
 from bot.records import TestFailure
+from bot.surroundings import Read, Repository, fixtures, surroundings
+from bot.syntax import parsed
 
-Read = Callable[[str], bytes]  # path -> the file's bytes; any exception means that it cannot be read
-
-CONTEXT_CHARS = 3000
-ENCLOSING_LINES = 40  # an enclosing function is shown if it is at most so long, else its signature
-CALLEE_LINES = 12  # a callee's body is shown if it is at most so long, else its signature
+MORE_TESTS = 8  # tests that may be told, if there is room
+FRAMES = 6  # innermost ones of a traceback
+ASSERTION_CHARS = 1500
 
 
 def build_task(
-    failures: Sequence[TestFailure], function: FunctionText, source: bytes, read: Read, *, budget: int = CONTEXT_CHARS
+    failures: Sequence[TestFailure], function: FunctionText, source: bytes, read: Read, *, path: str = ""
 ) -> Task:
-    """Return what is to be regenerated and why.
+    """Return what is to be regenerated and why, with everything that may be told of it.
 
-    failures: that guide, most telling first. source: the function's file. budget: characters of context.
+    failures: that guide, most telling first; nothing is told of any other test. source, path: of the function's file.
     """
-    tests = [text for failure in failures if (text := source_of_test(failure.node_id, read))]
+    own = path or "function.py"
+    repository = Repository(lambda name: source if name == own else read(name))
+    texts = {node_id: source_of_test(node_id, read) for node_id in (failure.node_id for failure in failures)}
+    tests = list(dict.fromkeys(text for text in texts.values() if text))
+    executed = [key for failure in failures for key in failure.functions]
+    parts = [*_said(failures[:1], repository), *surroundings(function, own, repository, executed)]
+    parts += _fixtures([node_id for node_id, text in texts.items() if text], repository)
+    parts += [Part("test", f"{number}", text) for number, text in enumerate(tests[1:MORE_TESTS], 2)]
     return Task(
         function=function.text,
         header_lines=function.header_lines,
-        tests=tuple(dict.fromkeys(tests))[:MAX_TESTS],
+        tests=tuple(tests[:MAX_TESTS]),
         failure=failure_line(failures[0]) if failures else "",
-        context=surroundings(function, source, budget),
+        parts=tuple(parts),
     )
+
+
+def _said(failures: Sequence[TestFailure], repository: Repository) -> Iterator[Part]:
+    """Yield what pytest says of the failed assertion, if it is more than a line, and the traceback with its lines."""
+    for failure in failures:
+        message = failure.message.strip("\n")[:ASSERTION_CHARS]
+        if len([line for line in message.splitlines() if line.strip()]) > 1:
+            yield Part("assertion", failure.exception or "message", message)
+        shown = []
+        for frame in failure.frames[-FRAMES:]:
+            file = repository.file(frame.path)
+            lines = file.text.split("\n") if file is not None else []
+            line = lines[frame.line - 1].strip() if 0 < frame.line <= len(lines) else ""
+            shown.append(f"{frame.path}:{frame.line} in {frame.function}" + (f": {line}" if line else ""))
+        if shown:
+            yield Part("traceback", f"{len(shown)} frames", "\n".join(shown), shown[-1])
+
+
+def _fixtures(node_ids: Sequence[str], repository: Repository) -> Iterator[Part]:
+    """Yield the fixtures that these tests ask for by name."""
+    seen: set[str] = set()
+    for node_id in node_ids:
+        path, _, names = node_id.partition("::")
+        file = repository.file(path)
+        node = _found(file.tree, names.partition("[")[0].split("::")) if file is not None else None
+        asked = [argument.arg for argument in [*node.args.args, *node.args.kwonlyargs]] if node is not None else []
+        yield from fixtures(path, [name for name in asked if name not in seen], repository)
+        seen.update(asked)
 
 
 def failure_line(failure: TestFailure) -> str:
@@ -62,7 +96,7 @@ def source_of_test(node_id: str, read: Read) -> str:
     names, _, case = names.partition("[")
     try:
         source = read(path)
-        tree = ast.parse(source)
+        tree = parsed(source)
         text = source.decode("utf-8-sig")
     except Exception:  # a test that cannot be read is not told; it still fails
         return ""
@@ -207,102 +241,3 @@ def _texts(row: ast.expr, names: Sequence[str], text: str) -> list[str]:
     texts = [ast.get_source_segment(text, value) or "" for value in values]
     texts = [ast.unparse(v) if "\n" in t else t for t, v in zip(texts, values, strict=True)]
     return texts if len(texts) == len(names) and all(texts) else []
-
-
-# --------------------------------------------------------------------------------------------------------- context
-
-
-def surroundings(function: FunctionText, source: bytes, budget: int = CONTEXT_CHARS) -> str:
-    """Return what the function needs of its file, in the file's order, within `budget` characters.
-
-    Chosen in this order while there is room: imports and constants that it mentions, the line of its class and its
-    `__init__`, the function around it, the functions of the file that it calls (whole if short, else their signatures).
-    """
-    try:
-        tree = ast.parse(source)
-        text = source.decode("utf-8-sig")
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return ""
-    mentioned = _mentioned(function)
-    owner = function.qualname.rpartition(".")[0]
-    pieces: list[tuple[int, str]] = []
-    for node in tree.body:
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            names = {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
-        elif isinstance(node, ast.Assign | ast.AnnAssign):
-            names = {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
-        else:
-            continue
-        if names & mentioned:
-            pieces.append((node.lineno, (ast.get_source_segment(text, node) or "") + "\n"))
-    functions = functions_in(source)
-    class_node = _class(tree, owner)
-    if class_node is not None:
-        pieces.append((class_node.lineno, _class_text(class_node, owner, functions, text, function)))
-    outermost, nested, _ = function.qualname.partition(".<locals>.")
-    for other in functions:
-        if nested and other.qualname == outermost and other.first_line <= function.first_line <= other.end_line:
-            short = other.text.count("\n") <= ENCLOSING_LINES
-            pieces.append((other.first_line, other.text if short else _signature(other)))
-            continue
-        beside = other.qualname.rpartition(".")[0]
-        if other.first_line != function.first_line and other.name in mentioned and beside in ("", owner):
-            if other.name == "__init__" or (beside == owner and class_node is not None):
-                continue
-            pieces.append((other.first_line, _shown(other)))
-    kept: list[tuple[int, str]] = []
-    for line, piece in pieces:
-        if len(piece) <= budget:
-            kept.append((line, piece))
-            budget -= len(piece)
-    return "".join(piece for _, piece in sorted(kept, key=lambda item: item[0]))
-
-
-def _class_text(
-    node: ast.ClassDef, owner: str, functions: Sequence[FunctionText], text: str, function: FunctionText
-) -> str:
-    """Return the class's first line, its plain attributes, `__init__`, and the methods as signatures."""
-    first = text.split("\n")[node.lineno - 1].strip()
-    header = first if first.endswith(":") else f"class {node.name}:"
-    lines = [header + "\n"]
-    for child in node.body:
-        if isinstance(child, ast.Assign | ast.AnnAssign):
-            lines.append(textwrap.indent(ast.get_source_segment(text, child) or "", "    ") + "\n")
-    for method in functions:
-        if method.qualname.rpartition(".")[0] == owner and method.first_line != function.first_line:
-            short = method.name == "__init__" or (
-                method.name in _mentioned(function) and method.text.count("\n") <= CALLEE_LINES
-            )
-            lines.append(textwrap.indent(method.text if short else _signature(method), "    "))
-    return "".join(lines)
-
-
-def _class(tree: ast.Module, qualname: str) -> ast.ClassDef | None:
-    body: list[ast.stmt] = tree.body
-    found: ast.ClassDef | None = None
-    for name in qualname.split(".") if qualname else []:
-        found = next((node for node in body if isinstance(node, ast.ClassDef) and node.name == name), None)
-        if found is None:
-            return None
-        body = found.body
-    return found
-
-
-def _shown(function: FunctionText) -> str:
-    return function.text if function.text.count("\n") <= CALLEE_LINES else _signature(function)
-
-
-def _signature(function: FunctionText) -> str:
-    """Return decorators and signature with "..." for a body."""
-    lines = function.text.split("\n")
-    node = ast.parse(function.text).body[0]
-    assert isinstance(node, FunctionNode)
-    end = node.body[0].lineno - 1
-    header = "\n".join(lines[:end]).rstrip()
-    return f"{header}\n    ...\n" if end else f"{lines[0]}\n"
-
-
-def _mentioned(function: FunctionText) -> set[str]:
-    nodes = list(ast.walk(ast.parse(function.text)))
-    names = {node.id for node in nodes if isinstance(node, ast.Name)}
-    return names | {node.attr for node in nodes if isinstance(node, ast.Attribute)}

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from bot.syntax import parsed, quiet
+
 Span = tuple[int, int, str]  # from, to (character offsets in the function's text), replacement
 Proposal = tuple[str, float, tuple[Span, ...]]  # operator, share within it, what to replace
 Proposals = Iterator[Proposal]
@@ -82,7 +84,7 @@ class FunctionView:
         for line in self.lines:
             self.starts.append(self.starts[-1] + len(line))
         self.body_start = self.starts[header_lines]
-        tree = ast.parse(text)
+        tree = parsed(text)
         definition = next(node for node in tree.body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)))
         self.definition = definition
         self.parents: dict[ast.AST, ast.AST] = {}
@@ -108,7 +110,8 @@ class FunctionView:
     def _located(self, node: ast.AST) -> bool:
         """Return whether a node inside an f-string is where its position says (Python before 3.12 may be off)."""
         try:
-            return ast.dump(ast.parse(self.raw(node), mode="eval").body) == ast.dump(node)
+            with quiet():
+                return ast.dump(ast.parse(self.raw(node), mode="eval").body) == ast.dump(node)
         except (SyntaxError, ValueError, IndexError):
             return False
 
@@ -185,6 +188,13 @@ class FunctionView:
             elif isinstance(node, ast.arg):
                 found[node.arg] = None
         return list(found)
+
+    @cached_property
+    def forgotten(self) -> list[str]:
+        """Parameters that the body never names; one that begins with "_" is meant to be unused."""
+        used = {node.id for node in self.nodes if isinstance(node, ast.Name)}
+        used |= {name for node in self.nodes if isinstance(node, (ast.Nonlocal, ast.Global)) for name in node.names}
+        return [name for name in self.parameters if name not in used and not name.startswith("_")]
 
     @cached_property
     def outer_names(self) -> list[str]:

@@ -10,19 +10,21 @@ from __future__ import annotations
 
 import ast
 import itertools
-import threading
-import warnings
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import CodeType
 from typing import Any
 
 from bot.edit_expressions import edit_expressions
+from bot.edit_parameters import edit_parameters
 from bot.edit_statements import edit_statements
 from bot.edit_view import FunctionView, apply, in_order
 from bot.functions import FunctionText
+from bot.syntax import compiled, parsed, quiet
 
 LIMIT = 6000
+FORGOTTEN = 6.0  # how much likelier an edit is that names a parameter which the body never names
 
 # Prior mass of what each operator repairs, in per cent; shared among the operator's edits of one function.
 WEIGHTS = {
@@ -31,8 +33,6 @@ WEIGHTS = {
     "SUBSCRIPT": 3.5, "OPERAND_SWAP": 2.5, "RETURN": 4.0, "STMT_ADD": 4.0, "STMT_DEL": 2.0, "STMT_MOVE": 2.5,
     "CONTROL": 2.5, "LIT": 3.0, "EXPR_REPLACE": 3.5, "INIT": 1.0, "EXC": 0.5, "EXCHANGE": 1.5,
 }  # fmt: skip
-
-_COMPILING = threading.Lock()  # warning filters are global
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +63,7 @@ def single_edits(function: FunctionText, *, names: Sequence[str] = (), limit: in
         return []
     seen = {compiler.key(function.text)}
     found: list[tuple[float, str, str, int]] = []
-    with _COMPILING, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # candidates may well compare with `is`, or escape oddly
+    with quiet():  # candidates may well compare with `is`, or escape oddly
         for weight, operator, start, text in _ranked(view):
             if len(found) >= limit:
                 break
@@ -87,7 +86,8 @@ def same_code(one: str, other: str) -> bool:
 
 def _ranked(view: FunctionView) -> list[tuple[float, str, int, str]]:
     """Return (weight, operator, first offset, text) for every distinct text, heaviest first; not yet compiled."""
-    offered = itertools.chain(edit_expressions(view), edit_statements(view))
+    offered = itertools.chain(edit_expressions(view), edit_statements(view), edit_parameters(view))
+    remembers = re.compile(rf"\b(?:{'|'.join(view.forgotten)})\b") if view.forgotten else None
     proposals = [(operator, share, in_order(spans)) for operator, share, spans in offered]
     totals: dict[str, float] = {}
     for operator, share, _ in proposals:
@@ -98,6 +98,8 @@ def _ranked(view: FunctionView) -> list[tuple[float, str, int, str]]:
             continue
         text = apply(view.text, spans)
         weight = WEIGHTS[operator] * share / totals[operator]
+        if remembers is not None and any(remembers.search(replacement) for *_, replacement in spans):
+            weight *= FORGOTTEN
         before = merged.get(text)
         if before is None:
             merged[text] = (weight, operator, spans[0][0])
@@ -113,7 +115,7 @@ class _Compiler:
     def __init__(self, text: str) -> None:
         """Raises SyntaxError or ValueError if the function itself does not compile."""
         self.nonlocals: list[str] = []
-        tree = ast.parse(text)
+        tree = parsed(text)
         names = {name for node in ast.walk(tree) if isinstance(node, ast.Nonlocal) for name in node.names}
         try:
             self._compile(text)
@@ -131,10 +133,10 @@ class _Compiler:
 
     def _compile(self, text: str) -> CodeType:
         if not self.nonlocals:
-            return compile(text, "<edit>", "exec", dont_inherit=True)
-        outer = ast.parse(f"def _outer():\n    {' = '.join(self.nonlocals)} = None")
-        outer.body[0].body += ast.parse(text).body  # type: ignore[attr-defined]
-        return compile(outer, "<edit>", "exec", dont_inherit=True)
+            return compiled(text, "<edit>")
+        outer = parsed(f"def _outer():\n    {' = '.join(self.nonlocals)} = None")
+        outer.body[0].body += parsed(text).body  # type: ignore[attr-defined]
+        return compiled(outer, "<edit>")
 
 
 def _code_key(code: CodeType) -> Any:

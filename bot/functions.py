@@ -12,15 +12,14 @@ import ast
 import difflib
 import io
 import re
-import threading
 import tokenize
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
 from bot.logical_lines import BLANK, LogicalLine, indent_of, placed, scan, width_of
 from bot.logical_lines import logical_lines as logical_lines  # belongs to what this module offers
+from bot.syntax import compiled, parsed
 from runners.runner import FRONTIER
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
@@ -28,7 +27,6 @@ FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 INDENT = 4
 _BLOCKS = ("body", "handlers", "orelse", "finalbody", "cases")
 _NEWLINE = re.compile(rb"\r\n|\n|\r")
-_PARSING = threading.Lock()  # warning filters are global
 
 
 class BodyError(ValueError):
@@ -162,16 +160,14 @@ def _parse_function(function: FunctionText, body: str) -> list[ast.stmt]:
 def _compiled(text: str) -> tuple[str, FunctionNode | None]:
     """Compile a function's text; return what is wrong with it and its node."""
     try:
-        tree = _parse(text)
+        tree = parsed(text)
         node = tree.body[0]
         if len(tree.body) != 1 or not isinstance(node, FunctionNode):
             return "it does not end with the function", None
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         return str(error), None
     try:
-        with _PARSING, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            compile(tree, "<body>", "exec", dont_inherit=True)
+        compiled(tree, "<body>")
     except SyntaxError as error:
         if "nonlocal" not in error.msg:  # its binding is in the enclosing function
             return error.msg, None
@@ -241,7 +237,7 @@ def _difference(function: FunctionText, region: bytes, wanted: list[ast.stmt]) -
     """
     text = region.decode(_codec(function.encoding), "replace").removeprefix("\ufeff")
     try:
-        body: list[ast.stmt] = _parse(f"if 1:\n{text}" if function.def_indent else text).body
+        body: list[ast.stmt] = parsed(f"if 1:\n{text}" if function.def_indent else text).body
         if function.def_indent and len(body) == 1 and isinstance(body[0], ast.If) and not body[0].orelse:
             body = body[0].body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
@@ -440,7 +436,7 @@ def _read(source: bytes) -> _Module | None:
             return None
         if texts:
             texts[0] = texts[0].removeprefix("\ufeff")
-        tree = _parse("".join(texts))
+        tree = parsed("".join(texts))
     except (SyntaxError, UnicodeError, LookupError, ValueError, RecursionError, MemoryError):
         return None
     lines = [text.rstrip("\r\n") for text in texts]
@@ -551,7 +547,7 @@ def _faithful(function: FunctionText, node: FunctionNode) -> bool:
     if len(function.header.splitlines()) != function.header_lines:  # exotic line ends; other code uses splitlines
         return False
     try:
-        tree = _parse(function.text)
+        tree = parsed(function.text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
     return len(tree.body) == 1 and _same(tree.body[0], node)
@@ -606,13 +602,6 @@ def _encoding(source: bytes) -> str:
 def _codec(encoding: str) -> str:
     """Return the codec for a part of a file: the byte order mark is handled apart."""
     return "utf-8" if encoding == "utf-8-sig" else encoding
-
-
-def _parse(text: str) -> ast.Module:
-    """Parse without the warnings that are the repository's business."""
-    with _PARSING, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return ast.parse(text)
 
 
 def _same(left: object, right: object) -> bool:

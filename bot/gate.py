@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from bot.functions import FunctionText
+from bot.syntax import parsed
 from runners.runner import FRONTIER
 
 
@@ -52,7 +53,7 @@ def forbidden(function: FunctionText, source: bytes, body: str, *, partial: bool
     if "__egcfg_" in (body.replace(FRONTIER, "") if partial else body):
         return f"it uses a reserved name such as {FRONTIER}"
     try:
-        tree = ast.parse(function.header + body)
+        tree = parsed(function.header + body)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return NOT_PYTHON
     known = _used(source)
@@ -129,7 +130,7 @@ def imported(node: ast.AST) -> list[str]:
 def _used(source: bytes) -> frozenset[str]:
     """Return every name, attribute, module and method that the file holds already, and every string with its repr."""
     try:
-        tree = ast.parse(source)
+        tree = parsed(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return frozenset()
     words: set[str] = set()

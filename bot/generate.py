@@ -18,11 +18,13 @@ from bot.decoding.decoder import TOP_P, Decoder, Found, finished, signal_text, t
 from bot.decoding.edit_pool import EditPool, names_in_scope
 from bot.decoding.edit_search import EditSearch
 from bot.decoding.prompt import Prompt, Task, instruct_prompt, tagged_prompt
+from bot.decoding.selection import Selection, select
 from bot.decoding.trials import Meter, Progress, Trials
 from bot.errors import ModelError
 from bot.functions import FunctionText
 from bot.models.language_model import LanguageModel, text_after
 from bot.records import Budget, Candidate, Emit, Setting, Spent, Suspect
+from bot.syntax import parsed
 from runners.runner import Execution, Session
 
 EDITING = {"edits": "single edits", "pairs": "pairs of edits"}  # kinds of arms that need no model
@@ -30,7 +32,9 @@ EDIT_BATCH = 32  # bodies run at a time, at most
 PART_SECONDS = 1.0  # what running some bodies at a time may take
 SAMPLE_BATCH = 8  # whole bodies sampled at a time
 STALE_BATCHES = 6  # sampling ends when this many batches in a row bring no new body
-TEST_LIMITS = (None, 1200, 400, 120, 0)  # characters of tests in the prompt, tried in order until it fits
+TEST_LIMITS = (1200, 400, 120, 0)  # characters of tests in the prompt, tried in order until it fits
+PROMPT_TOKENS = 4096  # of a prompt for an instruct model, the signal's aside
+SIGNAL_TOKENS = 832  # room for the dynamic signal
 RIVALS = 16  # a lot of passing bodies is complete with so many,
 PATIENCE = Spent(seconds=3.0, executions=96)  # or when so much was spent after the first, and as much as before it
 
@@ -182,7 +186,14 @@ class Search:
         self._meter = meter = Meter(self._model, self._trials, self._clock)
         if self._model is not None:
             try:
-                self._prompt = fitting_prompt(self._task, self._model)
+                self._prompt, selection = fitting(self._task, self._model)
+                self._emit(
+                    "prompt",
+                    style=self._prompt.style,
+                    tokens=len(self._model.encode(self._prompt.plain)),
+                    taken=selection.taken,
+                    left_out=selection.left_out,
+                )
             except ModelError as error:
                 self._emit("note", text=f"{error.message} Only single edits are tried.")
                 self._model = None
@@ -304,7 +315,7 @@ def _sampled_body(model: LanguageModel, prompt: Prompt, head: Sequence[int], row
 def same_body_key(function: FunctionText, body: str) -> str:
     """Return a text that is equal for bodies that differ in formatting and comments only."""
     try:
-        return ast.dump(ast.parse(function.header + body))
+        return ast.dump(parsed(function.header + body))
     except (SyntaxError, ValueError):
         return body
 
@@ -342,18 +353,34 @@ def _room(budget: Budget, spent: Spent) -> int:
 
 
 def fitting_prompt(task: Task, model: LanguageModel) -> Prompt:
-    """Return the prompt, with fewer and shorter tests and no context if the model has no room for all.
+    """Return the prompt of `fitting`."""
+    return fitting(task, model)[0]
 
-    Raises ModelError when not even the function alone fits.
+
+def fitting(task: Task, model: LanguageModel) -> tuple[Prompt, Selection]:
+    """Return the prompt and what of the task's parts is in it, measured with the model's own tokenizer.
+
+    Tests are shortened where the model has no room even for what is always there. Raises ModelError when not even the
+    function alone fits.
     """
-    answer = len(model.encode(task.body)) + 48
-    for limit in TEST_LIMITS:
-        tests = task.tests if limit is None else tuple(test[:limit] for test in task.tests[:1] if limit)
-        smaller = replace(task, tests=tests, context=task.context if limit is None else "")
-        prompt = tagged_prompt(smaller) if model.style == "tagged" else instruct_prompt(smaller, model.chat)
-        if len(model.encode(prompt.plain)) + max(answer, 0) <= model.context:
-            return prompt
+    answer = max(len(model.encode(task.body)) + 48, 0)
+    selection = Selection(task)
+    if model.style != "tagged":
+        least = _prompt(replace(task, tests=task.tests[:1], context="", details=""), model)
+        signal = min(SIGNAL_TOKENS, model.context // 4)
+        room = min(model.context - answer - signal, PROMPT_TOKENS) - len(model.encode(least.plain))
+        selection = select(task, max(0, room), lambda text: len(model.encode(text)))
+    for limit in (None, *TEST_LIMITS):
+        tests = tuple(test[:limit] for test in task.tests[:1] if limit)
+        prompt = _prompt(selection.task if limit is None else replace(task, tests=tests, context="", details=""), model)
+        if len(model.encode(prompt.plain)) + answer <= model.context:
+            left_out = () if limit is None else tuple(f"{part.kind} {part.name}" for part in task.parts)
+            return prompt, selection if limit is None else Selection(task, (), left_out)
     raise ModelError(
         f"The function does not fit in the context of {model.name} ({model.context} tokens).",
         hint="Use a model with a longer context, or split the function.",
     )
+
+
+def _prompt(task: Task, model: LanguageModel) -> Prompt:
+    return tagged_prompt(task) if model.style == "tagged" else instruct_prompt(task, model.chat)

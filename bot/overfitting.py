@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from bot.functions import FunctionNode, FunctionText
+from bot.syntax import parsed
 
 Constant = str | bytes | int | float | complex
 
@@ -163,7 +164,7 @@ def _seen(tests: Sequence[str]) -> _Tests:
     expected: set[str] = set()
     for source in tests:
         try:
-            tree = ast.parse(textwrap.dedent(source))
+            tree = parsed(textwrap.dedent(source))
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             continue
         for node in ast.walk(tree):
@@ -202,7 +203,7 @@ def _canonical(node: ast.expr | None) -> str:
 
 def _node(text: str) -> FunctionNode | None:
     try:
-        body = ast.parse(text).body
+        body = parsed(text).body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
     return body[0] if body and isinstance(body[0], FunctionNode) else None

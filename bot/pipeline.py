@@ -461,7 +461,9 @@ class _Search:
         key = suspect.key
         files = base.files if base is not None else {}
         guiding = [failure for failure in failures if failure.node_id in set(guides)]
-        task = build_task(guiding, function, source, lambda path: files.get(path) or _read(self.root, path))
+        task = build_task(
+            guiding, function, source, lambda path: files.get(path) or _read(self.root, path), path=key.path
+        )
         target = Target(key.path, key.qualname, function.first_line, files)
         tests = [*guides, *guards(self.discovery.passing, key)]
         session_id = session_key(self.memory.checkout, target, tests)

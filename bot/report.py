@@ -407,6 +407,7 @@ def _log_line(record: Mapping[str, Any]) -> str:
         "attempt": lambda: get("setting"),
         "edits": lambda: f"{get('tried')} of {get('total')} single edits tried",
         "candidate": lambda: f"passes the guiding tests ({get('origin')}, {get('setting')})",
+        "prompt": lambda: _about_prompt(record),
         "ranked": lambda: f"{get('passing')} passing, best first: {', '.join(get('origins', ()))}",
         "verdict": lambda: f"{get('verdict', {}).get('word')}: {'; '.join(get('verdict', {}).get('reasons', ()))}",
         "end": lambda: get("reason"),
@@ -418,6 +419,12 @@ def _log_line(record: Mapping[str, Any]) -> str:
     except (AttributeError, KeyError, TypeError, ValueError):  # a record of another version
         said = "?"
     return cut(f"{str(get('time', ''))[11:19]} {event:<9} {' '.join(printable(str(said)).split())}", 300)
+
+
+def _about_prompt(record: Mapping[str, Any]) -> str:
+    taken, left_out = ", ".join(record["taken"]), ", ".join(record["left_out"])
+    said = f"{record['tokens']} tokens"
+    return said + (f" with {taken}" if taken else "") + (f"; no room for {left_out}" if left_out else "")
 
 
 def _about_failure(record: Mapping[str, Any]) -> str:

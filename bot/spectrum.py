@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from bot.context import source_of_test
 from bot.functions import FunctionText, find_function, function_at, functions_in
 from bot.records import TestFailure
+from bot.syntax import parsed
 from runners.runner import FunctionKey, TestRun
 
 Sources = Callable[[str], bytes]  # path -> the file's bytes
@@ -151,7 +152,7 @@ def _imported_by(failure: TestFailure, files: Files) -> set[FunctionKey]:
     path = failure.node_id.partition("::")[0]
     text = source_of_test(failure.node_id, files.sources)
     try:
-        tree, test = ast.parse(files.sources(path)), ast.parse(text)
+        tree, test = parsed(files.sources(path)), parsed(text)
     except Exception:
         return set()
     mentioned = {n.id for n in ast.walk(test) if isinstance(n, ast.Name)}
@@ -190,7 +191,7 @@ def _paths(modules: Iterable[str], test_path: str, files: Files) -> list[str]:
 
 def _is_trivial(function: FunctionText) -> bool:
     """True for bodies that only store or hand on what they were given: little in them can be wrong."""
-    tree = ast.parse(function.text).body[0]
+    tree = parsed(function.text).body[0]
     assert isinstance(tree, ast.FunctionDef | ast.AsyncFunctionDef)
     return all(_hands_on(statement) for statement in tree.body)
 
@@ -219,6 +220,6 @@ def _callees(functions: Mapping[FunctionKey, FunctionText]) -> dict[FunctionKey,
 
 
 def _mentioned(function: FunctionText) -> set[str]:
-    nodes = list(ast.walk(ast.parse(function.text)))
+    nodes = list(ast.walk(parsed(function.text)))
     names = {node.id for node in nodes if isinstance(node, ast.Name)}
     return names | {node.attr for node in nodes if isinstance(node, ast.Attribute)}

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from bot.context import build_task, failure_line, source_of_test, surroundings
+from bot.context import build_task, failure_line, source_of_test
 from bot.functions import FunctionText, functions_in
 from bot.records import TestFailure
 
@@ -153,73 +153,3 @@ def test_a_failure_is_one_line(exception, message, expected):
 
 def test_a_timeout_is_called_one():
     assert failure_line(failure(exception="", message="stopped after 2 s", kind="timeout")).startswith("Timeout: ")
-
-
-# ---------------------------------------------------------------------------------------------------------- context
-
-MODULE = b'''import math
-import os
-from decimal import Decimal
-
-RATE = 3
-OTHER = 4
-
-
-def helper(x):
-    """Help."""
-    return x * RATE
-
-
-def unrelated():
-    return OTHER
-
-
-class Account(Base):
-    """An account."""
-
-    limit: int = 5
-
-    def __init__(self, name):
-        self.name = name
-
-    @property
-    def total(self):
-        return sum(self.items)
-
-    def long(self):
-        a = 1
-        b = 2
-        return a + b
-
-    def report(self):
-        return math.floor(helper(self.total)) + RATE
-'''
-
-
-def test_the_context_holds_what_the_function_mentions_and_its_class():
-    text = surroundings(function(MODULE, "report"), MODULE)
-    assert "import math\n" in text
-    assert "import os" not in text
-    assert "RATE = 3\n" in text
-    assert "OTHER" not in text
-    assert 'def helper(x):\n    """Help."""\n    return x * RATE\n' in text
-    assert "class Account(Base):\n    limit: int = 5\n    def __init__(self, name):\n        self.name = name\n" in text
-    assert "    @property\n    def total(self):\n        return sum(self.items)\n" in text
-    assert "    def long(self):\n        ...\n" in text
-    assert "def report" not in text
-
-
-def test_the_context_keeps_to_its_budget():
-    report = function(MODULE, "report")
-    for budget in (0, 20, 100, 300):
-        assert len(surroundings(report, MODULE, budget)) <= budget
-    assert surroundings(report, MODULE, 20) == "import math\n"
-
-
-def test_a_function_that_needs_nothing_has_no_context():
-    assert surroundings(function(b"def f(x):\n    return x\n", "f"), b"def f(x):\n    return x\n") == ""
-
-
-def test_a_nested_function_is_shown_with_the_function_around_it():
-    nested = b"def outer(a):\n    def inner(b):\n        return a + b\n    return inner\n"
-    assert surroundings(function(nested, "inner"), nested) == nested.decode()

@@ -261,3 +261,37 @@ def test_any_syntax_can_be_edited(body: str) -> None:
 
 def test_a_function_with_nothing_but_a_docstring_has_no_edits() -> None:
     assert single_edits(function('def f():\n    """Nothing."""\n')) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "repair"),
+    [
+        ("def f(xs, reverse=False):\n    return sorted(xs)\n", "    return sorted(xs, reverse=reverse)\n"),
+        ("def f(x, low):\n    return x * 2\n", "    return max(x * 2, low)\n"),
+        (
+            "def f(xs, limit):\n    return [x for x in xs if x > 0]\n",
+            "    return [x for x in xs if x > 0 and x < limit]\n",
+        ),
+        ("def f(d, key, default=None):\n    return d.get(key)\n", "    return d.get(key, default)\n"),
+        ("def f(a, b, c):\n    return g(a, b)\n", "    return g(a, b, c)\n"),
+    ],
+)
+def test_edits_that_use_a_forgotten_parameter_come_first(source, repair):
+    found = [edit.body for edit in single_edits(function(source))]
+    assert repair in found
+    assert found.index(repair) < 40
+
+
+def test_a_parameter_that_is_named_or_meant_to_be_unused_is_not_forgotten():
+    used, unused = "def f(x, y):\n    return x + y\n", "def f(x, _y):\n    return x\n"
+    assert not any("y=y" in edit.body for edit in single_edits(function(used)))
+    assert not any("_y=_y" in edit.body for edit in single_edits(function(unused)))
+
+
+def test_candidates_that_python_warns_about_are_tried_in_silence():
+    text = function("def f(x):\n    return x == 1 and x is 'a' or '\\d'\n")
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        assert single_edits(text)
+        assert same_code(text.text, text.text)
+    assert told == []

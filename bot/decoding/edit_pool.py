@@ -17,6 +17,7 @@ from bot.edits import LIMIT, Edit, single_edits
 from bot.functions import FunctionText
 from bot.logical_lines import logical_lines
 from bot.models.language_model import Branch, LanguageModel
+from bot.syntax import parsed
 
 MAX_NAMES = 60
 CHUNK = 400  # edits that the model ranks at a time, so that running them can start
@@ -165,7 +166,7 @@ def _replaced(whole: Sequence[str], rest: str, line: int, text: str) -> int:
 def names_in_scope(source: bytes, function: FunctionText) -> list[str]:
     """Return what a body may name beside its own names: attributes of its `self`, then the module's names; in order."""
     try:
-        tree = ast.parse(source)
+        tree = parsed(source)
     except (SyntaxError, ValueError):
         return []
     *_, owner, _ = ["", "", *function.qualname.split(".")]

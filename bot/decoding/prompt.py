@@ -28,9 +28,30 @@ TAGGED_TEST_CHARS = 200  # the small models behind this style were trained on sh
 # what chat models read as the structure of a conversation, in the spellings of the common families
 _CHAT_TOKEN = re.compile(r"<(?=[|｜][^<>\s]{1,40}[|｜]>|(?:start|end)_of_turn>)|\[(?=/?INST\])")
 
+_HEADING = re.compile(r"^###(?= (?:Instruction|Response):)", re.MULTILINE)  # of a prompt without a chat template
 _DOCSTRING = re.compile(r"[ \t]+[rRuU]?(\"\"\"|''')")
 
 ChatTemplate = Callable[[str], str]  # one user message in, prompt text up to the assistant's turn out
+
+
+PartKind = Literal[
+    "test", "fixture", "assertion", "traceback",
+    "class", "base", "enclosing", "callee", "caller", "import", "constant",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Something that may stand in the prompt beside the function; `bot.decoding.selection` says whether it does.
+
+    name: for people. text, short: whole, and in less words if there are any. path: of its file, "" for the function's.
+    """
+
+    kind: PartKind
+    name: str
+    text: str
+    short: str = ""
+    path: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +63,8 @@ class Task:
     tests: sources of failing tests, dedented, most telling first.
     failure: exception and message of the first failing test, one line.
     context: what else the function needs (imports, class header, callees), for instruct prompts.
+    details: more of what the failure says: the assertion with its values, the traceback; for instruct prompts.
+    parts: what `context`, `details` and further tests are chosen from.
     """
 
     function: str
@@ -49,6 +72,8 @@ class Task:
     tests: tuple[str, ...] = ()
     failure: str = ""
     context: str = ""
+    details: str = ""
+    parts: tuple[Part, ...] = ()
 
     @property
     def header(self) -> str:
@@ -112,20 +137,35 @@ def tagged_prompt(task: Task) -> Prompt:
 
 def instruct_prompt(task: Task, chat: ChatTemplate | None = None) -> Prompt:
     """Return the prompt for any other model; `chat` renders its chat template, None means plain text."""
-    context = f"Context:\n```python\n{task.context.strip()}\n```\n\n" if task.context.strip() else ""
-    tests = "\n\n".join(cut(test.strip(), 4 * TEST_CHARS) for test in task.tests[:MAX_TESTS])
-    static = defuse_chat(
-        "A Python function is faulty: the tests below fail. Write the whole function again with the fault repaired. "
-        "Keep the signature. Answer with one Python code block and nothing else.\n\n"
-        f"{context}Faulty function:\n```python\n{task.function.rstrip()}\n```\n\n"
-        f"Failing tests:\n```python\n{tests}\n```\n\nFailure: {cut(one_line(task.failure), 4 * FAILURE_CHARS)}\n"
+    tests = "\n\n".join(cut(test.strip(), 4 * TEST_CHARS) for test in task.tests)
+    failure = cut(one_line(task.failure), 4 * FAILURE_CHARS)
+    fence = _fence(task.context, task.function, tests, failure, task.details)
+    context = f"Context:\n{fence}python\n{task.context.strip()}\n{fence}\n\n" if task.context.strip() else ""
+    details = f"\n{fence}text\n{task.details.strip()}\n{fence}\n" if task.details.strip() else ""
+    static = _defuse_heads(
+        defuse_chat(
+            "A Python function is faulty: the tests below fail. Write the whole function again with the fault "
+            "repaired. Keep the signature. Answer with one Python code block and nothing else.\n\n"
+            f"{context}Faulty function:\n{fence}python\n{task.function.rstrip()}\n{fence}\n\n"
+            f"Failing tests:\n{fence}python\n{tests}\n{fence}\n\nFailure: {failure}\n{details}"
+        )
     )
     slot = "\N{OBJECT REPLACEMENT CHARACTER}signal\N{OBJECT REPLACEMENT CHARACTER}"
     text = chat(static + slot) if chat else ""
     if slot not in text:
         text = f"### Instruction:\n{static}{slot}\n### Response:\n"
     head, _, tail = text.partition(slot)
-    return Prompt(head, "", f"{tail}```python\n{task.header}", "```", "instruct")
+    return Prompt(head, "", f"{tail}{fence}python\n{defuse_chat(task.header)}", fence, "instruct")
+
+
+def _fence(*texts: str) -> str:
+    """Return a code fence that none of these untrusted texts can close."""
+    return "`" * max(3, 1 + max((len(run) for text in texts for run in re.findall("`+", text)), default=0))
+
+
+def _defuse_heads(text: str) -> str:
+    """Return a message in which no line is one of the headings that part a plain prompt."""
+    return _HEADING.sub("# ##", text)
 
 
 def one_line(text: str) -> str:
