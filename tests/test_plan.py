@@ -399,6 +399,16 @@ def test_the_test_sessions_of_nox_are_read_and_never_run(tmp_path: Path) -> None
     assert not (tmp_path / "executed").exists()
 
 
+def test_pytests_own_configuration_names_the_plugins_it_cannot_do_without(tmp_path: Path) -> None:
+    text = "[tool.pytest.ini_options]\naddopts='-ra --cov=me -n auto --timeout 5'\nasyncio_mode='auto'\n"
+    text += "required_plugins=['pytest-mock>=3', 'pytest-env']\n[project]\nname='me'\ndependencies=['pytest-env>1']"
+    found = plan(tmp_path / "a", {"pyproject.toml": text})
+    plugins = ["pytest-mock>=3", "pytest-cov", "pytest-xdist", "pytest-timeout", "pytest-asyncio"]
+    assert needs(found) == ["pytest-env>1", *plugins]
+    assert needs(plan(tmp_path / "b", {"tox.ini": "[pytest]\naddopts = --benchmark-skip\n"})) == ["pytest-benchmark"]
+    assert needs(plan(tmp_path / "c", {"pytest.ini": "[pytest]\naddopts = -q -x\n"})) == []
+
+
 # The whole
 
 

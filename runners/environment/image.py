@@ -79,13 +79,18 @@ class Image:
 
 
 class BuildLog:
-    """The output of a build, without secrets: all of it in a file, its end in memory."""
+    """The output of a build, without secrets: all of it in a file, the end of a stage's in memory."""
 
     def __init__(self, folder: Path, supply: Supply) -> None:
         self._supply = supply
         self.text = ""
         self.path = ""
         self._folder = folder
+
+    def begin(self, stage: str) -> None:
+        """Start the text of another stage, so that its failure is not explained by what came before."""
+        self.write(f"== {stage}\n")
+        self.text = ""
 
     def write(self, text: str) -> None:
         """Add output. A log that cannot be written is no reason to stop."""
@@ -186,7 +191,8 @@ class Builder:
     def _setup(self, image: Image, project: Path) -> Image:
         files = project_files.whole(project)
         request = {"op": "setup", "command": self._wanted.setup_command}
-        tag = _tag("setup", image.tag, request, _digest(files))
+        key = project_files.outline(project)  # what a command installs seldom hangs on the body of a function
+        tag = _tag("setup", image.tag, request, _digest(key))
         return self._stage("setup-command", image.tag, tag, request, network=True, files=files)
 
     def _dependencies(self, image: Image, plan: Plan) -> Image:
@@ -196,7 +202,6 @@ class Builder:
             "build": list(plan.build),
         }
         tag = _tag("dependencies", image.tag, request, self._supply.identity)
-        self._check_python(image, plan)
         supply = {"variables": dict(self._supply.variables), "files": dict(self._supply.files)}
         return self._stage("dependencies", image.tag, tag, {**request, "supply": supply}, network=True, plan=plan)
 
@@ -249,6 +254,7 @@ class Builder:
         if known is not None:
             return known
         self._progress(f"Installing: {name}")
+        self._log.begin(name)
         container = self._container(image, network)
         try:
             reply = self._work(container, name, {**request, "files": _packed(files)}, plan)
@@ -301,6 +307,7 @@ class Builder:
             source = Path(__file__).with_name("install.py").read_bytes()
             channel.send_bytes(len(source).to_bytes(4, "big") + source, 60)
             hello = channel.expect("hello", 60)
+            self._check_python(str(hello.get("version", ""))[:30], plan)
             channel.send(request, 300)
             while (reply := channel.receive(max(self._left(), 0.01))).get("k") != "done":
                 if reply.get("k") == "failed":
@@ -381,20 +388,15 @@ class Builder:
 
     # What can go wrong
 
-    def _check_python(self, image: Image, plan: Plan) -> None:
-        version = image.python or self._python_of(image.tag)
-        if version and not python_version.allows(plan.python, version):
-            said = ", ".join(plan.python)
-            raise EnvironmentFailed(
-                f"The project needs Python {said}, and the image has {version}.",
-                hint=f"Set EGCFG_BASE_IMAGE to an image that has it, such as python:{plan.version}-slim, "
-                "or name an image of your own with --image.",
-            )
-
-    def _python_of(self, tag: str) -> str:
-        """Return the version of Python in an image, as its own variable says; "" when it does not."""
-        environment = self._client.images.get(tag).attrs.get("Config", {}).get("Env") or []
-        return next((one.partition("=")[2] for one in environment if one.startswith("PYTHON_VERSION=")), "")
+    def _check_python(self, version: str, plan: Plan | None) -> None:
+        if plan is None or python_version.allows(plan.python, version):
+            return
+        raise EnvironmentFailed(
+            f"The project needs Python {', '.join(plan.python)}, and the image has {version}.",
+            hint=f"Set EGCFG_BASE_IMAGE to an image that has it, such as python:{plan.version}-slim, or name an image "
+            "of your own with --image.",
+            cause="python",
+        )
 
     def _failed(self, name: str, plan: Plan | None, python: str, said: str = "") -> EnvironmentFailed:
         cause = failure.explain(self._log.text + said, python=python, wanted=plan.version if plan else "")

@@ -10,6 +10,7 @@ import base64
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import stat
@@ -24,6 +25,9 @@ SECRET = "/run/egcfg-fix"  # a mount in memory
 CACHE = "/var/cache/egcfg-fix"  # a volume that goes with the container
 REPOSITORY, SIBLINGS = "/repo", "/siblings"  # mounts in memory
 BACKEND, MADE = OURS + "/backend", OURS + "/made"
+HOPELESS = re.compile(  # failures that leaving something out does not mend
+    r"dns error|lookup address|tcp connect error|certificate|\b40[13]\b.{0,30}(Unauthorized|Forbidden)|No space left"
+)
 SINGLES = 60  # wished-for requirements that are tried one by one
 MADE_LIMIT = 64 << 20  # bytes of files that a build leaves beside the sources
 
@@ -37,7 +41,7 @@ def reply(kind, **fields):
 
 
 class Failed(Exception):
-    """A command failed; the log has told why."""
+    """A command failed; its argument is the end of what it said."""
 
 
 def run(command, extra=None, cwd="/", quiet=False, limit_s=None):
@@ -61,7 +65,7 @@ def run(command, extra=None, cwd="/", quiet=False, limit_s=None):
         timer.cancel()
     if code != 0:
         reply("log", t="(exit status %d)\n" % code)
-        raise Failed(command[0])
+        raise Failed("".join(kept[-100:]))
     return "".join(kept)
 
 
@@ -117,6 +121,7 @@ class Installer:
     def project(self, path, editable):
         """Install a source tree, without the network and without its dependencies."""
         command = [*self.command, "--no-deps", "--no-index", "--no-build-isolation"]
+        command += ["--no-sources"] if "pip" == self.command[1] else []  # of a workspace that is not here
         command += ["-e", path] if editable else [path]
         extra = dict(self.environment, PYTHONPATH=BACKEND, UV_OFFLINE="1")
         run(command, extra)
@@ -139,8 +144,9 @@ def do_install(request):
             installer.install(attempt["lines"], attempt["pins"])
             used = attempt
             break
-        except Failed:
-            continue
+        except Failed as error:
+            if HOPELESS.search(str(error)):
+                break
     if used is None:
         return reply("failed", t="install")
     before = installed()
@@ -180,7 +186,7 @@ def do_project(request):
     unpack(request, REPOSITORY)
     for folder in request["siblings"]:
         os.makedirs(os.path.dirname(SIBLINGS + "/" + folder) or SIBLINGS, exist_ok=True)
-        os.rename("%s/.egcfg-siblings/%s" % (REPOSITORY, folder), SIBLINGS + "/" + folder)
+        shutil.move("%s/.egcfg-siblings/%s" % (REPOSITORY, folder), SIBLINGS + "/" + folder)
     shutil.rmtree(REPOSITORY + "/.egcfg-siblings", ignore_errors=True)
     installer = Installer({"variables": request["variables"]})
     lost = []

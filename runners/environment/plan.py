@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from runners.environment import locks, python_version, requirements_files, setuptools_files, task_files
+from runners.environment import locks, pytest_files, python_version, requirements_files, setuptools_files, task_files
 from runners.environment.declared import Declared, Need, Rank, ranked
 from runners.environment.files import Files, strings, table
 from runners.environment.pyproject import DEFAULT_BACKEND, Project
@@ -75,7 +75,7 @@ def make_plan(root: Path, top: Path | None = None, version: str = "") -> Plan:
     packaged = bool(found.build) or files.exists("setup.py") or _has_metadata(files)
     return Plan(
         project=files.folder,
-        needs=(*_promoted(found), _PYTEST),
+        needs=(*_named_once(_promoted(found)), _PYTEST),
         pins=tuple(dict.fromkeys((*locks.pins(locked), *found.pins))),
         pinned_by=lock,
         build=tuple(dict.fromkeys(found.build or (DEFAULT_BACKEND if packaged else ()))),
@@ -111,7 +111,8 @@ def _own(files: Files, project: Project) -> Declared:
 
 def _tests(files: Files, project: Project, version: str) -> Declared:
     """Return what tox, nox and requirements files add, and the extras and groups that they name."""
-    found = task_files.read_tox(files, version) + task_files.read_nox(files) + requirements_files.read(files)
+    found = pytest_files.read(files)
+    found += task_files.read_tox(files, version) + task_files.read_nox(files) + requirements_files.read(files)
     for extra in dict.fromkeys(found.extras):
         named = project.extra(extra) + setuptools_files.extras_cfg(files, extra)
         if not project.project:
@@ -164,6 +165,15 @@ def _promoted(found: Declared) -> tuple[Need, ...]:
     if any(one.rank is Rank.PROJECT for one in needs):
         return needs
     return tuple(replace(one, rank=Rank.PROJECT) if one.rank is Rank.TESTS else one for one in needs)
+
+
+def _named_once(needs: tuple[Need, ...]) -> Iterator[Need]:
+    """Yield the needs without bare names that another need has with a version."""
+    for one in needs:
+        if one.line != one.name or not any(
+            o.name == one.name and o.line != o.name for o in needs if o.rank <= one.rank
+        ):
+            yield one
 
 
 def _has_metadata(files: Files) -> bool:
