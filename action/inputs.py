@@ -12,7 +12,9 @@ COMMANDS = ("repair", "gate", "publish")  # of each choice the first is the defa
 FAIL_ON = ("error", "none", "unfixed")
 PUBLISHING_MODES = ("pull-request", "stacked", "push")
 MODES = ("patch", "report", *PUBLISHING_MODES)
-NOT_OFFERED = frozenset({"unsafe_local"})  # settings of `repair` that no workflow can ask for
+# Settings of `repair` that no workflow can ask for. The input `base` is that of publishing; what a pull request changed
+# is known without it.
+NOT_OFFERED = frozenset({"unsafe_local", "base"})
 FROM_THE_RUNNER = frozenset({"repository", "api_url", "server_url"})  # settings of `publish` that the runner knows
 OWN = frozenset(  # inputs that are no settings of the command line
     {"command", "working-directory", "fail-on", "token", "subject", "allow-forks", "run", "model-cache", "gpu-memory"}

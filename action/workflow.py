@@ -170,11 +170,17 @@ def run(job: Job) -> int:
             f"mode: {mode} publishes from the job that runs the code, and this code comes from a pull request.",
             hint=f"{events.TWO_JOBS}.",
         )
-    settings = config.load(root, flags(environment), environment)
+    settings = config.load(root, flags(environment) | _changed_since(root, found), environment)
     machine = job.check(settings, environment)
     for one in machine.said:
         job.say(one)
     return _repair(job, mode, machine, _Place(root, workspace, found))
+
+
+def _changed_since(root: Path, found: Subject) -> dict[str, str]:
+    """Return the setting by which what a pull request changed is blamed first, if the checkout has its base."""
+    base = f"origin/{found.base}"
+    return {"base": base} if found.base and git.shares_history(root, base) else {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +221,7 @@ def _repair(job: Job, mode: str, machine: preflight.Machine, place: _Place) -> i
         about = replace(about, written={"patch": str(folder / "fix.patch")})
     _write(folder, outcome, about, code)
     if mode != "report":
-        _hand_over(job, place, folder, outcome, about, whole=not settings.tests)
+        _hand_over(job, place, folder, outcome, about, whole=not (settings.tests or settings.junit_xml or settings.lf))
     for annotation in annotated(outcome, place.prefix):
         job.say(annotation)
     append(job.environment, "GITHUB_STEP_SUMMARY", summary(outcome, about))

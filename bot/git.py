@@ -145,6 +145,14 @@ def is_dirty(root: Path) -> list[str]:
     return sorted(path.removeprefix(prefix) for path in paths)
 
 
+def shares_history(root: Path, ref: str) -> bool:
+    """True if `ref` is known here and has a common base with HEAD; a shallow clone often has none."""
+    try:
+        return bool(_git(root, "merge-base", "--end-of-options", ref, "HEAD"))
+    except (RepositoryError, GitMissing):
+        return False
+
+
 def changed_lines(root: Path, ref: str) -> dict[str, list[range]]:
     """Return path -> ranges of lines that changed since the merge base of HEAD and `ref`, uncommitted ones included.
 

@@ -9,7 +9,17 @@ import subprocess
 import pytest
 
 from bot.errors import RepositoryError
-from bot.git import GitMissing, apply, check_branch, create_branch, head, is_dirty, is_repository
+from bot.git import (
+    GitMissing,
+    apply,
+    changed_lines,
+    check_branch,
+    create_branch,
+    head,
+    is_dirty,
+    is_repository,
+    shares_history,
+)
 from bot.records import Patch
 
 BEFORE, AFTER = b"def f():\n    return 1\n", b"def f():\n    return 2\n"
@@ -261,3 +271,44 @@ def test_without_git_only_what_needs_it_is_refused(checkout, tmp_path, monkeypat
     assert apply(checkout, [patch()]) == ["src/a.py"]
     with pytest.raises(GitMissing):
         check_branch(checkout, "fix")
+
+
+# What changed since a base
+
+
+def test_changed_lines_are_those_since_the_merge_base_committed_or_not(repo):
+    lines = [f"line {number}" for number in range(1, 41)]
+    root = repo({"app/a.py": "\n".join(lines) + "\n", "app/old name.py": "\n".join(lines) + "\n", "top.py": "x = 1\n"})
+    git(root, "checkout", "-q", "-b", "topic")
+    git(root, "mv", "app/old name.py", "app/new name.py")
+    changed = list(lines)
+    changed[4] = "++ b/odd"
+    del changed[20:23]
+    (root / "app/new name.py").write_text("\n".join(changed) + "\n")
+    (root / "top.py").write_text("x = 2\n")
+    git(root, "commit", "-q", "-a", "-m", "Second")
+    git(root, "checkout", "-q", "main")
+    (root / "app/a.py").write_text("elsewhere\n")
+    git(root, "commit", "-q", "-a", "-m", "On main")
+    git(root, "checkout", "-q", "topic")
+    (root / "app/a.py").write_text("\n".join([*lines, "def f():", "    return 1"]) + "\n")
+    (root / ".gitattributes").write_text("*.py filter=evil diff=evil\n")
+    for key in ("filter.evil.clean", "diff.evil.textconv", "diff.evil.command", "diff.external"):
+        git(root, "config", key, f"touch {root}/ran")
+    assert changed_lines(root / "app", "main") == {
+        "a.py": [range(41, 43)],
+        "new name.py": [range(5, 6), range(20, 22)],
+    }
+    assert changed_lines(root, "main")["top.py"] == [range(1, 2)]
+    assert not (root / "ran").exists()
+
+
+def test_a_base_that_is_not_here_is_an_error_that_says_how_to_get_it(checkout, tmp_path):
+    for ref in ("origin/main", "--output=x"):
+        assert not shares_history(checkout, ref)
+        with pytest.raises(RepositoryError, match="no common base") as error:
+            changed_lines(checkout, ref)
+        assert "fetch-depth" in error.value.hint
+    assert shares_history(checkout, "HEAD")
+    with pytest.raises(RepositoryError, match="not a git repository"):
+        changed_lines(tmp_path, "main")

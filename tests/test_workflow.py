@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from action.annotations import ANNOTATIONS, Annotation, annotated, command, output, summary
-from action.inputs import FAIL_ON, FROM_THE_RUNNER, MODES, OWN, flags, variable
+from action.inputs import FAIL_ON, FROM_THE_RUNNER, MODES, NOT_OFFERED, OWN, flags, variable
 from action.preflight import Gpu, Machine
 from action.publishing import outputs as publishing_outputs
 from action.workflow import main
@@ -438,7 +438,7 @@ def test_a_bundle_of_another_commit_is_not_published(step):
 
 
 def test_every_setting_but_running_unconfined_is_an_input_and_nothing_else_is():
-    repairing = {one.key for one in declarations()} - {"unsafe-local"}
+    repairing = {one.key for one in declarations() if one.field not in NOT_OFFERED}
     publishing = {one.key for one in declarations(Publishing) if one.field not in FROM_THE_RUNNER}
     assert set(ACTION["inputs"]) == repairing | publishing | OWN
 
@@ -446,7 +446,7 @@ def test_every_setting_but_running_unconfined_is_an_input_and_nothing_else_is():
 def test_every_input_reaches_the_step_that_reads_it_and_only_through_the_environment():
     _, repair, publish = ACTION["runs"]["steps"]
     mapped = {"token", "command", "run", "subject"}
-    for name in {one.key for one in declarations()} - {"unsafe-local"} | (OWN - {"token", "run"}):
+    for name in {one.key for one in declarations() if one.field not in NOT_OFFERED} | (OWN - {"token", "run"}):
         assert repair["env"][variable(name)] == f"${{{{ inputs.{name} }}}}"
     settings = {one.key for one in declarations(Publishing) if one.field not in FROM_THE_RUNNER}
     for name in settings | {"fail-on", "allow-forks"} | mapped:
