@@ -357,6 +357,7 @@ def code(text: object) -> str:
 def words(text: object) -> str:
     """Return `text` as plain words: nothing in it is markup, a mention or a reference."""
     shown = re.sub(r"([\\`*_\[\]<>|~#!&])", r"\\\1", " ".join(printable(str(text)).split()))
+    shown = re.sub(r"(?i)\b(www)\.", "\\1\N{ZERO WIDTH SPACE}.", shown)  # GitHub links it without a scheme
     return shown.replace("@", "@\N{ZERO WIDTH SPACE}").replace("://", ":\N{ZERO WIDTH SPACE}//")
 
 

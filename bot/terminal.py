@@ -97,7 +97,8 @@ class Terminal:
     # What each event shows
 
     def _on_start(self, fields: Mapping[str, Any]) -> None:
-        self._say(f"Sandbox: {fields.get('runner', '?')}. Model: {masked_urls(str(fields.get('model', '?')))}.", "dim")
+        runner, model = (self._clean(masked_urls(str(fields.get(name, "?")))) for name in ("runner", "model"))
+        self._say(f"Sandbox: {runner}. Model: {model}.", "dim")
         if fields.get("isolated") is False:
             self._say(
                 "WARNING: no sandbox. The tests and the model's code run with your rights on this machine.", "bold red"
@@ -167,7 +168,7 @@ class Terminal:
             self._say(f"  Execution {self._executions}: {self._clean(fields.get('outcome'))}", "dim")
 
     def _on_edits(self, fields: Mapping[str, Any]) -> None:
-        self._edits = f"{fields.get('tried')} of {fields.get('total')} single edits tried"
+        self._edits = self._clean(f"{fields.get('tried')} of {fields.get('total')} single edits tried")
         if self._verbosity >= VERBOSE and self._live is None:
             self._say(f"  {self._edits}", "dim")
 
