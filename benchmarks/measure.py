@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from benchmarks.arms import BenchmarkArm
@@ -95,10 +95,21 @@ def measured(case: Case, arm: BenchmarkArm, shared: Bench, model: LanguageModel 
         wall_s = time.monotonic() - begun
         patched = {path: content.decode("utf-8") for path, content in combined(outcome.repairs).items()}
         correct = bool(patched) and judged_right(case, patched, runner)
+        withheld = {} if patched else _withheld(outcome)
+        lost = bool(withheld) and judged_right(case, withheld, runner)
     except Exception as error:  # one case must not end a run of hours; the report counts it
         said = f"{type(error).__name__}: {error}"
         return Record(case.name, case.kind, arm.letter, shared.terms_of(arm), shared.code, error=said)
-    return _record(case, arm, shared, outcome, told, correct, wall_s)
+    record = _record(case, arm, shared, outcome, told, correct, wall_s)
+    return replace(record, withheld=bool(withheld), withheld_right=lost)
+
+
+def _withheld(outcome: Outcome) -> dict[str, str]:
+    """Return the files of the first patch that passed everything and was not published, as it is suspect."""
+    for item in outcome.repairs:
+        if item.patch is not None and item.verdict is not None and item.verdict.word == "suspect":
+            return {path: content.decode("utf-8") for path, content in item.patch.files.items()}
+    return {}
 
 
 def _record(

@@ -55,6 +55,8 @@ class Record:
     word: str = ""
     published: bool = False
     correct: bool = False
+    withheld: bool = False  # a patch that passes everything was found suspect, and
+    withheld_right: bool = False  # passes the hidden half too: what the checks cost
     right_function_first: bool = False
     told: bool = False  # the docstring shows every failing test of the hidden half
     origin: str = ""

@@ -25,7 +25,7 @@ def report(results: Results, compared: Sequence[tuple[str, str]] = COMPARED) -> 
     if not done:
         return "There is no result.\n"
     by_arm = {letter: [record for record in done if record.arm == letter] for letter in letters}
-    parts = [terms_text(results, done), rates(by_arm), costs(by_arm), origins(by_arm), classes(by_arm)]
+    parts = [terms_text(results, done), rates(by_arm), checks(by_arm), costs(by_arm), origins(by_arm), classes(by_arm)]
     parts += [operators(by_arm), pairs(by_arm, compared)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -76,6 +76,24 @@ def rates(by_arm: dict[str, list[Record]]) -> str:
         share = f"{wrong} ({percent(wrong, published)})"
         rows.append([letter, title, len(records), *counts, published, correct, rate, share])
     return table([*head, "wrong of published"], rows, left=2)
+
+
+def checks(by_arm: dict[str, list[Record]]) -> str:
+    """Return what would have been published had no patch that passes everything been withheld as suspect."""
+    rows: list[list[object]] = []
+    for letter, records in by_arm.items():
+        withheld = [record for record in records if record.withheld]
+        right = sum(record.withheld_right for record in withheld)
+        published = sum(record.published for record in records)
+        correct, wrong = sum(record.correct for record in records), sum(record.wrong for record in records)
+        without = wrong + len(withheld) - right
+        everything = published + len(withheld)
+        with_them = f"{correct} + {wrong} ({percent(wrong, published)})"
+        rows.append([letter, with_them, f"{correct + right} + {without} ({percent(without, everything)})"])
+    if not any(record.withheld for records in by_arm.values() for record in records):
+        return ""
+    head = ["arm", "as published", "had nothing been withheld as suspect"]
+    return "Correct + wrong (wrong of published), with and without the checks for doubt:\n\n" + table(head, rows)
 
 
 def costs(by_arm: dict[str, list[Record]]) -> str:

@@ -191,7 +191,7 @@ def _proposal(repair: Repair, patches: Sequence[Patch], contents: _Contents) -> 
     assert verdict is not None
     reasons = {(suspect.key.path, suspect.key.qualname): suspect.reason for suspect in repair.suspects}
     return {
-        "kind": "code",
+        "kind": repair.patch.subject if repair.patch is not None else "code",
         "tests": [
             {"node_id": one.node_id, "exception": one.exception[:200], "message": one.message[:2000]}
             for one in repair.failures

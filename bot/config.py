@@ -367,6 +367,12 @@ class Config:
         _several(_string(metavar="ARGS"), shlex.split, multiple=False),
         'More arguments for pytest, inside the sandbox, as one quoted text: "-p no:randomly -x".',
     )
+    repair: str = _setting(
+        "code",
+        _choice("code", "tests"),
+        'What is rewritten: "code", or the failing "tests" themselves where an intended change left them behind.',
+        trusted_only=True,
+    )
     exclude: tuple[str, ...] = _setting(
         (),
         _several(_string("a glob, such as src/generated/*", r"\S.*", "GLOB"), _lines),

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from bot import __version__
+from bot.assertions import weakened
 from bot.config import Config
 from bot.context import build_task
 from bot.decoding.edit_pool import names_in_scope
@@ -34,7 +35,7 @@ from bot.generate import Arm, generate, portfolio
 from bot.git import changed_lines
 from bot.groups import FailureGroup
 from bot.groups import groups as grouped
-from bot.localise import is_test_path, rank
+from bot.localise import is_test_path, localise, rank
 from bot.patches import joined, make_patch, moved_function, moved_onto, original_frame, original_key
 from bot.ranking import ranked, score
 from bot.recorded import Earlier, RecordedSession, session_key
@@ -50,6 +51,7 @@ from bot.records import (
     TestFailure,
     Verdict,
 )
+from bot.repair_tests import by_test_function, corrections, judged
 from bot.selection import earlier_run
 from bot.spectrum import Spectrum
 from bot.verify import verify
@@ -123,7 +125,7 @@ def repair(
     with _opened(root, config, emit) as runner:
         discovery = _discovered(root, config, runner, emit)
         blame = _Blame(root, config, discovery, emit)
-        waiting = deque((group, blame.suspects(group)) for group in blame.groups())
+        waiting = deque(blame.tests() if config.repair == "tests" else blame.functions())
         repairs = [_unrepairable(failure) for failure in discovery.failures if not failure.repairable]
         if waiting and model is None and config.model != NO_MODEL:
             emit("stage", name="model", text=f"Loading the model {config.model}")
@@ -142,7 +144,8 @@ def repair(
             share *= WHOLE_SHARE if group.parts else 1.0
             left = _left(config.budget, sum((r.spent for r in repairs), in_vain), share)
             proven = [r.patch for r in repairs if r.published and r.patch is not None]
-            search = _Search(root, config, discovery, runner, model, emit, settings, clock, memory, proven)
+            kind = _TestSearch if config.repair == "tests" else _Search
+            search = kind(root, config, discovery, runner, model, emit, settings, clock, memory, proven)
             outcome = search.run(failures, suspects, left)
             if group.parts and outcome.patch is None:
                 emit("note", text=f"No patch repairs all {len(failures)} tests at once, so parts of them are tried.")
@@ -223,7 +226,7 @@ class _Blame:
     """The groups of failures and the functions to blame, all from one count of the coverage."""
 
     def __init__(self, root: Path, config: Config, discovery: Discovery, emit: Emit) -> None:
-        self._config, self._emit = config, emit
+        self._root, self._config, self._emit = root, config, emit
         self._failures = [failure for failure in discovery.failures if failure.repairable]
         if self._failures:
             emit("stage", name="localise", text="Ranking the functions to blame")
@@ -234,6 +237,19 @@ class _Blame:
 
     def groups(self) -> list[FailureGroup]:
         return grouped(self._failures, self._spectrum)
+
+    def functions(self) -> list[tuple[FailureGroup, list[Suspect]]]:
+        """Return the groups of failing tests, each with the functions to blame."""
+        return [(group, self.suspects(group)) for group in self.groups()]
+
+    def tests(self) -> list[tuple[FailureGroup, list[Suspect]]]:
+        """Return the failing tests by the test function that holds them, which is then the only suspect."""
+        found = []
+        for failures, suspects in by_test_function(self._failures, partial(_read, self._root)):
+            allowed = [one for one in suspects if not any(fnmatch(one.key.path, p) for p in self._config.exclude)]
+            self._emit("ranking", failures=[failure.node_id for failure in failures], suspects=allowed)
+            found.append((FailureGroup(failures), allowed))
+        return found
 
     def suspects(self, group: FailureGroup) -> list[Suspect]:
         suspects = rank(group.failures, self._spectrum)[: self._config.suspects]
@@ -437,7 +453,7 @@ class _Search:
                 if judged is None:
                     continue
                 patch, verdict = judged
-                if not patch.further:
+                if patch.subject == "code" and not patch.further:
                     verdict = self._reconsidered(candidate, patch, verdict, rivals, function, failures, bool(held_out))
                 self.emit("verdict", verdict=verdict, patch=patch)
                 if verdict.publishable or verdict.rivals:  # which of them is right is not told by other functions
@@ -557,6 +573,56 @@ class _Search:
         ids = tuple(failure.node_id for failure in failures)
         runs = self.runner.run_suite(SuiteRequest(ids, alone.files)).by_id()
         return alone if all(i in runs and runs[i].outcome == "passed" for i in ids) else patch
+
+
+@dataclass(slots=True)
+class _TestSearch(_Search):
+    """The same search with a stale test as its subject: other sources of bodies, and a stricter judge."""
+
+    def _pairs(self, failures: tuple[TestFailure, ...]) -> Iterator[_Attempt]:  # noqa: ARG002
+        """Yield nothing: a patch changes one test function at most."""
+        return iter(())
+
+    def _lots(
+        self,
+        failures: tuple[TestFailure, ...],
+        suspect: Suspect,
+        function: FunctionText,
+        source: bytes,
+        guides: Sequence[str],
+        budget: Budget,
+        base: Patch | None,
+    ) -> Iterator[list[Candidate]]:
+        key = suspect.key
+        with self.runner.open_session(Target(key.path, key.qualname, key.first_line), guides) as session:
+            found = list(corrections(suspect, function, source, session, names_in_scope(source, function)))
+        lots = _Search._lots(self, failures, suspect, function, source, guides, budget, base)
+        for lot in chain([found], lots):
+            kept = [candidate for candidate in lot if not weakened(function, candidate.body)]
+            if kept:
+                yield kept
+
+    def _judge(
+        self,
+        candidate: Candidate,
+        failures: tuple[TestFailure, ...],
+        function: FunctionText,
+        source: bytes,
+        held_out: Sequence[str],
+        base: Patch | None,  # noqa: ARG002
+    ) -> tuple[Patch, Verdict] | None:
+        try:
+            patch = make_patch(candidate.suspect.key.path, source, function, candidate.body)
+        except BodyError:
+            return None
+        patch = replace(patch, subject="tests")
+        self.emit("stage", name="verify", text="Judging the changed test in a fresh process and on faults in the code")
+        verdict = verify(patch, failures, self.discovery, self.runner, held_out=held_out, of_code=False)
+
+        read = partial(_read, self.root)
+        under_test = localise(failures, self.discovery.passing, read, _untouchable(self.config))
+        ids = [failure.node_id for failure in failures]
+        return patch, judged(patch, verdict, function, candidate.body, under_test, self.runner, ids, read)
 
 
 def _unrepairable(failure: TestFailure) -> Repair:

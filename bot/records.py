@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol
 from runners.runner import Frame, FunctionKey, Phase, TestRun
 
 FailureKind = Literal["failure", "flaky", "order", "collection", "dependency", "fixture", "timeout", "crash"]
-Origin = Literal["plain", "guided", "sampled", "edit"]
+Origin = Literal["plain", "guided", "sampled", "edit", "observed"]
 VerdictWord = Literal["strong", "plausible", "suspect", "rejected"]
 
 
@@ -123,7 +123,8 @@ class Candidate:
 class Patch:
     """Function bodies replaced: nearly always one, that of `qualname` in the file `path`.
 
-    further: bodies replaced after it, each on the files as those before leave them.
+    further: bodies replaced after it, each on the files as those before leave them. subject: "tests" when the body is
+    that of a stale test, which only happens on --repair tests.
     """
 
     path: str
@@ -132,6 +133,7 @@ class Patch:
     after: bytes  # the file with this one body replaced
     diff: str  # unified, a/ b/ prefixes; of the whole change
     further: tuple[Patch, ...] = ()
+    subject: Literal["code", "tests"] = "code"
 
     @property
     def steps(self) -> tuple[Patch, ...]:

@@ -30,6 +30,7 @@ SCHEMA = 1  # of the JSON document
 LOG_LIMIT = 30_000  # characters of the execution log in Markdown
 DIFF_LIMIT = 60_000  # characters of one diff in Markdown; the patch file is never cut
 STEP_LIMIT = 200  # lines and signals of one attempt in HTML
+STALE = "A TEST is changed here, not the code: egcfg-fix was told to repair stale tests (--repair tests)."
 MESSAGE_LIMIT = 2_000  # characters of one failure's message
 
 WORDS = {
@@ -74,7 +75,8 @@ def changes(repairs: Iterable[Repair], files: Mapping[str, bytes]) -> tuple[Patc
         own = [patch for patch in published if patch.path == path]
         before = own[0].before
         names = ", ".join(dict.fromkeys(patch.qualname for patch in own))
-        merged.append(Patch(path, names, before, after, diff(path, before, after).decode("utf-8", "replace")))
+        text = diff(path, before, after).decode("utf-8", "replace")
+        merged.append(Patch(path, names, before, after, text, subject=own[0].subject))
     return tuple(merged)
 
 
@@ -85,7 +87,12 @@ def _steps(patch: Patch) -> list[Patch]:
 
 def patch_file(patches: Iterable[Patch]) -> bytes:
     """Return what `git apply` and `patch -p1` read; every byte of the files survives, line ends too."""
-    return b"".join(diff(patch.path, patch.before, patch.after) for patch in patches)
+    parts = []
+    for patch in patches:
+        if patch.subject == "tests":  # text before a file's header is no part of the change to any of them
+            parts.append(f"# {STALE}\n".encode())
+        parts.append(diff(patch.path, patch.before, patch.after))
+    return b"".join(parts)
 
 
 def diff(path: str, before: bytes, after: bytes) -> bytes:
@@ -237,12 +244,16 @@ def found(discovery: Discovery, groups: Sequence[Group]) -> str:
 def commit_message(outcome: Outcome, patches: Sequence[Patch]) -> str:
     """Return the message of the commit that holds the patches."""
     names = ", ".join(patch.qualname for patch in patches)
-    title = f"Repair {names}" if len(names) <= 60 else f"Repair functions in {len(patches)} files"
+    what = "stale test" if all(patch.subject == "tests" for patch in patches) else ""
+    title = (
+        f"Repair {what} {names}".replace("  ", " ") if len(names) <= 60 else f"Repair functions in {len(patches)} files"
+    )
     fixed = [node for repair in outcome.repairs if repair.published and repair.verdict for node in repair.verdict.fixed]
     tests = [f"- {' '.join(node.split())}" for node in fixed[:30]] + [f"- and {len(fixed) - 30} more"] * (
         len(fixed) > 30
     )
-    body = "\n".join(["Failed before, pass now:", *tests])
+    stale = [STALE, ""] if any(patch.subject == "tests" for patch in patches) else []
+    body = "\n".join([*stale, "Failed before, pass now:", *tests])
     return printable(
         f"{title}\n\n{body}\n\nA machine wrote this change (egcfg-fix {__version__}): review it before merging.\n"
     )
@@ -267,6 +278,8 @@ def _values(outcome: Outcome, run: Run) -> dict[str, Any]:
         "run": run,
         "headline": headline(outcome),
         "words": WORDS,
+        "stale": STALE,
+        "tests_changed": any(repair.patch and repair.patch.subject == "tests" for repair in outcome.repairs),
         "published": [repair for repair in outcome.repairs if repair.published],
         "doubtful": [repair for repair in outcome.repairs if repair.patch and not repair.published],
         "unrepaired": [repair for repair in outcome.repairs if not repair.patch],

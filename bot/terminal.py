@@ -277,6 +277,8 @@ class Terminal:
         if repair.patch is not None and repair.verdict is not None:
             head = self._verdict(repair.verdict)
             head.append(f"  {self._clean(repair.patch.title)}", "bold")
+            if repair.patch.subject == "tests":
+                head.append("  (a TEST was changed, not the code)", "bold yellow")
             if not repair.published:
                 head.append("  (not in the patch)", "yellow")
         else:

@@ -36,12 +36,14 @@ def verify(
     red_check: bool = True,
     held_out: Sequence[str] = (),
     read: Callable[[str], bytes] | None = None,
+    of_code: bool = True,
 ) -> Verdict:
     """Judge a patch by the whole suite, run cold. Each of its bodies must pass the static gate and be run by the tests.
 
     failures: that the patch is for; each must pass now. held_out: ids among them that did not steer the search.
     red_check: also see the targets fail with a body that only raises. read: the repository's files, for the tests'
-    sources, without which overfitting is judged by the failures' messages alone.
+    sources, without which overfitting is judged by the failures' messages alone. of_code: False for the
+    body of a test, to which neither overfitting nor judging it apart from its tests applies.
     """
     targets = [failure.node_id for failure in failures]
     bodies: list[tuple[FunctionText, str]] = []
@@ -62,11 +64,11 @@ def verify(
     doubt = _second_look(targets, patch, runner, red_check=red_check)
     if doubt:
         return Verdict("rejected", (doubt,), *verdict)
-    opinion = _apart(patch, bodies, discovery, targets, runner, read)
+    opinion = _apart(patch, bodies, discovery, targets, runner, read) if of_code else Opinion()
     if opinion.applies:
         verdict = (*verdict[:-1], level.replace("J4", "J4 + J5", 1))
     tests = _tests_of(failures, read)
-    found = [smell for function, body in bodies for smell in smells(function, body, tests)]
+    found = [smell for function, body in bodies for smell in smells(function, body, tests)] if of_code else []
     word, why = _word(
         [*([opinion.doubt] if opinion.doubt else []), *found],
         [i for i in held_out if i in targets],
