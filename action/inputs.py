@@ -66,11 +66,20 @@ def publishing_flags(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _settings(
-    environment: Mapping[str, str], kind: type[config.Config | config.Publishing], left_out: frozenset[str]
+    environment: Mapping[str, str],
+    kind: type[config.Config | config.Publishing],
+    left_out: frozenset[str],
 ) -> dict[str, str]:
-    names = [one.field for one in config.declarations(kind) if one.field not in left_out]
-    found = {name: given(environment, name.replace("_", "-")) for name in names}
+    settings = [one for one in config.declarations(kind) if one.field not in left_out]
+    found = {one.field: given(environment, one.key) for one in settings}
     return {name: value for name, value in found.items() if value}
+
+
+def names() -> tuple[set[str], set[str]]:
+    """Return the names of the inputs that are settings of a repair, and of those that are settings of publishing."""
+    repairing = {one.key for one in config.declarations() if one.field not in NOT_OFFERED}
+    publishing = {one.key for one in config.declarations(config.Publishing) if one.field not in FROM_THE_RUNNER}
+    return repairing, publishing
 
 
 def working_directory(environment: Mapping[str, str], workspace: Path) -> Path:

@@ -12,6 +12,7 @@ import click
 import pytest
 import yaml
 
+from action.inputs import OWN, names, variable
 from bot import __version__, errors
 from bot.cli import EPILOG, program
 from bot.config import ELSEWHERE, Config, Publishing, declarations
@@ -140,6 +141,24 @@ def test_the_inputs_and_outputs_of_the_readme_are_those_of_the_action() -> None:
     assert used
     assert set(used) <= set(action["inputs"])
     assert set(re.findall(r"steps\.repair\.outputs\.([a-z-]+)", block)) <= set(action["outputs"])
+
+
+def test_every_setting_but_running_unconfined_is_an_input_once() -> None:
+    repairing, publishing = names()
+    stated = re.findall(r"(?m)^  ([a-z-]+):$", text("action.yml").partition("\noutputs:")[0])
+    assert sorted(stated) == sorted({*repairing, *publishing, *OWN})
+
+
+def test_every_input_reaches_the_step_that_reads_it_and_only_through_the_environment() -> None:
+    repairing, publishing = names()
+    _, repair, publish = yaml.safe_load(text("action.yml"))["runs"]["steps"]
+    for name in repairing | (OWN - {"token", "run"}):
+        assert repair["env"][variable(name)] == f"${{{{ inputs.{name} }}}}"
+    mixed = {"token", "command", "run", "subject"}  # their values come from earlier steps too
+    for name in publishing | {"fail-on", "allow-forks"}:
+        assert publish["env"][variable(name)] == f"${{{{ inputs.{name} }}}}"
+    assert {variable(name) for name in mixed} <= set(publish["env"])
+    assert not any("${{" in one["run"] or "uses" in one for one in (repair, publish))
 
 
 def test_the_action_uses_no_secret() -> None:

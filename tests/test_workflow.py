@@ -18,12 +18,12 @@ import pytest
 import yaml
 
 from action.annotations import ANNOTATIONS, Annotation, annotated, command, output, summary
-from action.inputs import FAIL_ON, FROM_THE_RUNNER, MODES, NOT_OFFERED, OWN, flags, variable
+from action.inputs import FAIL_ON, MODES, flags, variable
 from action.preflight import Gpu, Machine
 from action.publishing import outputs as publishing_outputs
 from action.workflow import main
 from bot import bundle
-from bot.config import Publishing, declarations, load
+from bot.config import load
 from bot.errors import ConfigError
 from bot.pipeline import Outcome
 from bot.records import Budget, Candidate, Discovery, Patch, Repair, Spent, Suspect, TestFailure, Verdict
@@ -435,25 +435,6 @@ def test_a_bundle_of_another_commit_is_not_published(step):
 
 
 # action.yml
-
-
-def test_every_setting_but_running_unconfined_is_an_input_and_nothing_else_is():
-    repairing = {one.key for one in declarations() if one.field not in NOT_OFFERED}
-    publishing = {one.key for one in declarations(Publishing) if one.field not in FROM_THE_RUNNER}
-    assert set(ACTION["inputs"]) == repairing | publishing | OWN
-
-
-def test_every_input_reaches_the_step_that_reads_it_and_only_through_the_environment():
-    _, repair, publish = ACTION["runs"]["steps"]
-    mapped = {"token", "command", "run", "subject"}
-    for name in {one.key for one in declarations() if one.field not in NOT_OFFERED} | (OWN - {"token", "run"}):
-        assert repair["env"][variable(name)] == f"${{{{ inputs.{name} }}}}"
-    settings = {one.key for one in declarations(Publishing) if one.field not in FROM_THE_RUNNER}
-    for name in settings | {"fail-on", "allow-forks"} | mapped:
-        assert name in mapped or publish["env"][variable(name)] == f"${{{{ inputs.{name} }}}}"
-        assert variable(name) in publish["env"]
-    assert not any("${{" in item["run"] for item in ACTION["runs"]["steps"])
-    assert not any("uses" in item for item in ACTION["runs"]["steps"])
 
 
 def test_only_the_step_that_runs_no_code_of_the_repository_is_given_a_token():
