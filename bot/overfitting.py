@@ -1,7 +1,8 @@
 """Decides what in a passing patch smells of having learnt the tests by heart.
 
 Pure checks on syntax trees: constants copied from the failing tests, branches on their literal inputs, swallowed
-exceptions, an early return of the expected value, parameters that no longer matter. Each smell is text for people.
+exceptions, an early return of the expected value, parameters that no longer matter, deleted behaviour. Each smell is
+text for people.
 Small constants and ordinary one-line repairs (1 to 2, `<` to `<=`) raise none. Proves nothing: held-out tests judge.
 """
 
@@ -47,6 +48,7 @@ ORDINARY = frozenset(
     ]
 )  # numbers that programs hold for reasons of their own, like powers of ten
 SMALL = 10
+MANY = 6  # statements of a function of which most may not just go
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,7 @@ def smells(function: FunctionText, body: str, tests: Sequence[str]) -> list[str]
         *_early_return(old, new, seen),
         *_swallowed(old, new),
         *_ignored_parameters(old, new),
+        *_deleted(old, new),
     ]
     return list(dict.fromkeys(found))
 
@@ -131,6 +134,49 @@ def _ignored_parameters(old: FunctionNode, new: FunctionNode) -> Iterator[str]:
     parameters = {argument.arg for argument in every if argument is not None}
     if parameters & _names(old) and not parameters & _names(new):
         yield "it no longer uses any of its parameters"
+
+
+def _deleted(old: FunctionNode, new: FunctionNode) -> Iterator[str]:
+    """What the function did and does no more: computing its result, raising, calling, most of its statements."""
+    if _computes(old) and _is_constant(new):
+        yield "it returns a constant, where it computed its result"
+    if any(isinstance(n, ast.Raise) for n in _statements(old)) and not any(
+        isinstance(n, ast.Raise) for n in _statements(new)
+    ):
+        yield "it no longer raises anything, which it did"
+    called = {_called(n) for n in _statements(new) if isinstance(n, ast.Call)}
+    dropped = {name for name in _called_alone(old) if name not in called}
+    if len(dropped) > 1:
+        yield f"it no longer calls {', '.join(sorted(dropped)[:3])}"
+    before, after = _count(old), _count(new)
+    if before >= MANY and 2 * after < before:
+        yield f"it deletes most of what the function did ({before} statements become {after})"
+
+
+def _computes(node: FunctionNode) -> bool:
+    returned = [n.value for n in _statements(node) if isinstance(n, ast.Return) and n.value is not None]
+    return any(not _canonical(value) for value in returned)
+
+
+def _is_constant(node: FunctionNode) -> bool:
+    """True for a body that returns a literal and never decides anything."""
+    decisions = ast.If | ast.IfExp | ast.For | ast.While | ast.Match | ast.Try | ast.Yield | ast.YieldFrom
+    returned = [n.value for n in _statements(node) if isinstance(n, ast.Return) and n.value is not None]
+    decides = any(isinstance(n, decisions) for n in _statements(node))
+    return bool(returned) and all(_canonical(value) for value in returned) and not decides
+
+
+def _called_alone(node: FunctionNode) -> Iterator[str]:
+    """Yield the names of calls that are statements: made for what they do, not for what they return."""
+    for child in _statements(node):
+        if isinstance(child, ast.Expr):
+            value = child.value.value if isinstance(child.value, ast.Await) else child.value
+            if isinstance(value, ast.Call) and _called(value):
+                yield _called(value)
+
+
+def _count(node: FunctionNode) -> int:
+    return sum(isinstance(child, ast.stmt) for child in _statements(node))
 
 
 def telling(constant: object) -> bool:

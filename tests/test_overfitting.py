@@ -173,3 +173,34 @@ def test_constants_that_any_body_may_hold_tell_nothing(constant):
 @pytest.mark.parametrize("constant", [120, -47, 3.14159, 17, "Hello, Bob!", b"\x00\x01 bytes"])
 def test_unusual_constants_are_telling(constant):
     assert telling(constant)
+
+
+# -------------------------------------------------------------------------------------------------- deleted behaviour
+
+
+SAVE = """\
+def save(record, path):
+    if not record:
+        raise ValueError("empty")
+    check(record)
+    lock(path)
+    data = encode(record)
+    path.write(data)
+    return len(data)
+"""
+
+
+def test_behaviour_that_is_deleted_to_please_a_test_is_found():
+    body = SAVE.partition("\n")[2]
+    assert "returns a constant" in found(SAVE, "    check(record)\n    lock(path)\n    return 0\n")
+    assert "no longer raises" in found(SAVE, body.replace('raise ValueError("empty")', "return 0"))
+    assert "no longer calls check, lock" in found(SAVE, body.replace("    check(record)\n    lock(path)\n", ""))
+    assert "7 statements become 1" in found(SAVE, "    return check(record) or lock(path) or path.write(record)\n")
+
+
+def test_less_than_that_is_an_ordinary_repair():
+    body = SAVE.partition("\n")[2]
+    assert found(SAVE, body.replace("    check(record)\n", "")) == ""
+    assert found(SAVE, body.replace("if not record", "if record is None")) == ""
+    assert found("def f(x):\n    return x\n", "    if x:\n        return 1\n    return 0\n") == ""
+    assert found("def size(self):\n    return 1\n", "    return 2\n") == ""
