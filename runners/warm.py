@@ -55,6 +55,11 @@ class WarmSession:
             raise
 
     @property
+    def original(self) -> bytes:
+        """The target's file as it is."""
+        return self._job.original
+
+    @property
     def workers(self) -> int:
         """How many sandboxes are ready."""
         return 1 + sum(1 for _ in self._helpers())

@@ -49,7 +49,7 @@ class Worker:
         self.why: dict[str, str] = {}  # why a level is not used, for reports
         self.ready: frozenset[Level] = frozenset()
         self.writable = writable
-        self._job, self._swap = job, swap
+        self.job, self._swap = job, swap
         self._overlay: Path | None = None
         self._sandbox: Sandbox | None = None
 
@@ -101,8 +101,8 @@ class Worker:
         """Run a variant once. again: have a child wait for the next one. Raises SandboxLost."""
         assert self._sandbox is not None
         if self._overlay is not None and not self.writable:
-            replace_file(self._overlay, self._job.target.path, source)
-        timeout = self._job.limits.execution_timeout_s
+            replace_file(self._overlay, self.job.target.path, source)
+        timeout = self.job.limits.execution_timeout_s
         frame: dict[str, Any] = {
             "op": "execute",
             "level": level,
@@ -111,12 +111,12 @@ class Worker:
             "sentinel": sentinel,
             "again": again,
             "timeout": timeout,
-            "file_mib": self._job.limits.file_mib,
-            "events": self._job.limits.trace_events,
+            "file_mib": self.job.limits.file_mib,
+            "events": self.job.limits.trace_events,
         }
         self._sandbox.channel.send(frame)
         reply = self._sandbox.channel.expect("executed", 2 * timeout + 30)
-        return parse_execution(reply, self._job.nodes, trace, timeout)
+        return parse_execution(reply, self.job.nodes, trace, timeout)
 
     def close(self) -> None:
         """End the sandbox; `open` or `run` starts another."""
@@ -125,7 +125,7 @@ class Worker:
             sandbox.close()
 
     def _started(self) -> Sandbox:
-        job = self._job
+        job = self.job
         if self.writable:
             sandbox = job.start(None, warm=True)
             try:
@@ -142,15 +142,15 @@ class Worker:
         return job.start(self._overlay, warm=True)
 
     def _preparation(self) -> dict[str, Any]:
-        target = self._job.target
+        target = self.job.target
         return {
             "op": "prepare",
             "path": target.path,
             "qualname": target.qualname,
             "first_line": target.first_line,
-            "source": encode(self._job.original),
-            "nodes": self._job.nodes,
-            "args": self._job.pytest_args,
+            "source": encode(self.job.original),
+            "nodes": self.job.nodes,
+            "args": self.job.pytest_args,
             "swap": self._swap,
             "timeout": _PREPARE_TIMEOUT_S,
         }
@@ -165,7 +165,7 @@ class Worker:
 
     def _crashed(self, why: str, trace: bool) -> ExecutionReply:
         gone = Trace(lost="the sandbox was lost") if trace else None
-        runs = tuple(TestRun(node, "crashed", message=why, trace=gone) for node in self._job.nodes)
+        runs = tuple(TestRun(node, "crashed", message=why, trace=gone) for node in self.job.nodes)
         return ExecutionReply(runs, 0.0, "", {}, False)
 
 
@@ -181,7 +181,7 @@ class Calibration:
 def calibrate(worker: Worker, truth: Sequence[TestRun]) -> Calibration:
     """Find the levels at which the original body comes out as in `truth`, which is cold, and a raising one is seen."""
     found = Calibration(why=worker.why)
-    original = worker._job.original
+    original = worker.job.original
     expected = [_outcome(run) for run in truth]
     reached: dict[str, bool] = {}
     for level in LEVELS:
