@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import docker
-from docker.errors import APIError, DockerException, ImageNotFound
+from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.types import LogConfig, Mount, Ulimit
 from docker.utils import version_gte
 
@@ -36,6 +36,7 @@ _START = (
     'p=$(command -v python || command -v python3) || { echo "no python in this image" >&2; exit 127; }; exec "$p" "$@"'
 )
 _LIMITERS = {"MemoryLimit": "memory", "PidsLimit": "processes", "CpuCfsQuota": "processor time"}
+_HINT_FULL = "Free some space on the engine's disk (`docker system df` shows what uses it), then run again."
 _HINT = "Start Docker (see `docker version`), or use --runner local with bubblewrap."
 
 
@@ -90,8 +91,15 @@ class DockerRunner:
             raise
 
     def run_suite(self, request: SuiteRequest) -> SuiteRun:
-        """Run tests in a fresh container on a fresh copy of the repository."""
-        return run_suite(self._start, self._workspace, self._limits, request.with_args(self._arguments))
+        """Run tests in a fresh container on a fresh copy of the repository.
+
+        Raises DockerUnavailable when the engine goes away meanwhile: what was running then says nothing of the tests.
+        """
+        suite = run_suite(self._start, self._workspace, self._limits, request.with_args(self._arguments))
+        if not suite.complete:
+            with _explained("The engine went away while the tests ran"):
+                self._client.ping()
+        return suite
 
     def open_session(self, target: Target, node_ids: Sequence[str]) -> Session:
         """Start a warm container in which variants of `target` meet the tests `node_ids`."""
@@ -144,12 +152,14 @@ class DockerRunner:
             )
         name = str(made["Id"])
         self._containers.add(name)
+        wire: Any = None
         try:
             with _explained("The engine did not start the sandbox"):
                 wire = self._client.api.attach_socket(name, params={"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1})
                 self._client.api.start(name)
             sandbox = DockerSandbox(self, name, wire)
         except BaseException:
+            _hang_up(wire)
             self._remove(name)
             raise
         complaint = _weakness(sandbox.hello)
@@ -187,15 +197,20 @@ class DockerRunner:
         )
 
     def _remove(self, name: str) -> None:
-        self._containers.discard(name)
-        with suppress(DockerException, OSError):
+        """Remove a container; one that the engine does not remove now is tried again when the runner is closed."""
+        try:
             self._client.api.remove_container(name, force=True, v=True)
+        except NotFound:
+            self._containers.discard(name)
+        except (DockerException, OSError):
+            return
+        self._containers.discard(name)
 
     def _last_words(self, name: str) -> str:
         try:
             state = self._client.api.inspect_container(name)["State"]
         except (DockerException, OSError, KeyError):
-            return "the engine no longer knows it"
+            return "the engine no longer knows it or does not answer"
         if state.get("OOMKilled"):
             return f"it ran out of memory ({self._limits.memory_mib} MiB)"
         return "" if state.get("Running") else f"its exit status was {state.get('ExitCode')}"
@@ -218,10 +233,7 @@ class DockerSandbox:
 
     def close(self) -> None:
         """Kill and remove the container."""
-        response = getattr(self._wire, "_response", None)  # holds the connection of the attach request
-        for part in (response, self._wire):
-            with suppress(OSError, ValueError, AttributeError):
-                part.close()  # type: ignore[union-attr]
+        _hang_up(self._wire)
         self.channel.close()
 
 
@@ -295,6 +307,13 @@ def _connect(timeout_s: float) -> Any:
     return client
 
 
+def _hang_up(wire: Any) -> None:
+    """Close what `attach_socket` returned, and the response that holds the connection of its request."""
+    for part in (getattr(wire, "_response", None), wire):
+        with suppress(OSError, ValueError, AttributeError):
+            part.close()  # type: ignore[union-attr]
+
+
 def _named_image(client: Any, image: str) -> str:
     with _explained(f"The image {image} cannot be had"):
         if not _known(client, image):
@@ -317,7 +336,8 @@ def _explained(what: str) -> Iterator[None]:
     except RunnerError:
         raise
     except (DockerException, OSError) as error:
-        raise DockerUnavailable(f"{what}: {_short(error)}", hint=_HINT) from error
+        full = "no space left" in str(error).lower()
+        raise DockerUnavailable(f"{what}: {_short(error)}", hint=_HINT_FULL if full else _HINT) from error
 
 
 def _short(error: BaseException) -> str:
