@@ -38,8 +38,8 @@ from bot.context import build_task
 from bot.discover import discover
 from bot.functions import FunctionText, functions_in, splice
 from bot.generate import Arm, Search, generate
+from bot.guides import guards, split_guides
 from bot.models.language_model import LanguageModel
-from bot.pipeline import guards, split_guides
 from bot.records import Budget, Discovery, Setting, Suspect
 from runners import open_runner
 from runners.choose import RunnerKind

@@ -35,6 +35,7 @@ from bot.generate import Arm, generate, portfolio
 from bot.git import changed_lines
 from bot.groups import FailureGroup
 from bot.groups import groups as grouped
+from bot.guides import guards, split_guides
 from bot.localise import is_test_path, localise, rank
 from bot.patches import joined, make_patch, moved_function, moved_onto, original_frame, original_key
 from bot.ranking import ranked, score
@@ -56,15 +57,13 @@ from bot.selection import earlier_run
 from bot.spectrum import Spectrum
 from bot.verify import verify
 from runners import open_runner
-from runners.runner import FunctionKey, Limits, Runner, SandboxLost, SuiteRequest, Target, TestRun
+from runners.runner import Limits, Runner, SandboxLost, SuiteRequest, Target
 from runners.workspace import content_digest
 
 if TYPE_CHECKING:
     from bot.models.language_model import LanguageModel
     from runners.choose import RunnerKind
 
-GUIDES = 4  # at most so many tests steer the search; the rest of the group's failing tests only judge
-GUARDS = 6  # passing tests that a candidate must keep passing in the warm sandbox already
 WHOLE_SHARE = 0.5  # of a group's budget, for a patch that repairs it whole; its parts get the rest
 FIRST_SHARE = 0.5  # of the budget that is left, for each suspect but the last
 PAIR_SHARE = 0.3  # of the budget, kept for bodies of two functions where several are to blame
@@ -287,27 +286,6 @@ def _left(budget: Budget, spent: Spent, share: float = 1.0) -> Budget:
         part(budget.positions, spent.positions),
         part(budget.executions, spent.executions),
     )
-
-
-def split_guides(failures: Sequence[TestFailure]) -> tuple[list[str], list[str]]:
-    """Return (guiding, held out) node ids: half of the failing tests guide, at most four, spread evenly.
-
-    A single test guides alone. Held-out ones never steer the search; a patch that passes them too is strong.
-    """
-    ids = [failure.node_id for failure in failures]
-    count = min(GUIDES, (len(ids) + 1) // 2)
-    chosen = {round(index * (len(ids) - 1) / max(1, count - 1)) for index in range(count)}
-    return [ids[i] for i in sorted(chosen)], [ids[i] for i in range(len(ids)) if i not in chosen]
-
-
-def guards(passing: Sequence[TestRun], key: FunctionKey) -> list[str]:
-    """Return ids of tests that pass and execute `key`: a body that breaks one is no candidate.
-
-    At most six: those that execute the fewest functions, since they say most about this one.
-    """
-    reaching = [run for run in passing if run.outcome == "passed" and key in run.functions]
-    reaching.sort(key=lambda run: (len(run.functions), run.node_id))
-    return [run.node_id for run in reaching[:GUARDS]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from bot import pipeline
 from bot.config import Config
 from bot.errors import ModelMissing, RepositoryError
-from bot.pipeline import combined, guards, repair, split_guides
-from bot.records import Budget, TestFailure
-from runners.runner import FunctionKey, TestRun
+from bot.pipeline import combined, repair
+from bot.records import Budget
 from tests.fakes import ScriptedModel
 
 FAULTY = {
@@ -140,27 +138,3 @@ def test_excluded_files_are_never_suspects(repo, config):
     (done,) = outcome.repairs
     assert done.suspects == ()
     assert done.patch is None
-
-
-def failure(node_id):
-    return TestFailure(node_id, "call", "failure", "AssertionError", "", ())
-
-
-@pytest.mark.parametrize(
-    ("count", "guiding", "held"), [(1, 1, 0), (2, 1, 1), (3, 2, 1), (4, 2, 2), (8, 4, 4), (20, 4, 16)]
-)
-def test_half_of_the_failing_tests_guide_at_most_four_and_the_rest_only_judge(count, guiding, held):
-    guides, rest = split_guides([failure(f"t::{n}") for n in range(count)])
-    assert (len(guides), len(rest)) == (guiding, held)
-    assert sorted([*guides, *rest]) == sorted(f"t::{n}" for n in range(count))
-
-
-def test_guards_are_the_passing_tests_that_say_most_about_the_suspect():
-    key, other = FunctionKey("a.py", "f", 1), FunctionKey("a.py", "g", 5)
-    wide = TestRun("t::wide", "passed", functions=frozenset({key, other}))
-    narrow = TestRun("t::narrow", "passed", functions=frozenset({key}))
-    elsewhere = TestRun("t::elsewhere", "passed", functions=frozenset({other}))
-    expected_to_fail = TestRun("t::xfail", "xfailed", functions=frozenset({key}))
-    assert guards([wide, elsewhere, expected_to_fail, narrow], key) == ["t::narrow", "t::wide"]
-    many = [TestRun(f"t::{n}", "passed", functions=frozenset({key})) for n in range(50)]
-    assert len(guards(many, key)) == pipeline.GUARDS
