@@ -24,6 +24,7 @@ from runners.environment.image import Builder, Image, Progress, made_files, sile
 from runners.environment.plan import Plan, make_plan, workspace_top
 from runners.environment.wanted import Wanted, supply
 from runners.runner import DockerUnavailable, Limits, RunnerError, SandboxLost, Session, SuiteRequest, SuiteRun, Target
+from runners.shared_folders import shared_folders
 from runners.warm import WarmSession
 from runners.wire import INTERPRETER_FLAGS, Channel, Hello, SocketStream
 from runners.workspace import Workspace
@@ -78,7 +79,8 @@ class DockerRunner:
             with _explained("The engine does not answer"):
                 sweep(self._client)
                 self._examine(self._client.info())
-            self._workspace = Workspace(self._root)
+                self._shared = shared_folders(self._container)
+            self._workspace = Workspace(self._root, self._shared.place(os.environ))
         except BaseException:
             self._client.close()
             raise
@@ -176,7 +178,7 @@ class DockerRunner:
         if overlay is None:
             tmpfs[_INSIDE] = room.format(limits.memory_mib)
         else:
-            mounts.append(Mount(_INSIDE, str(overlay), type="bind", read_only=True))
+            mounts.append(Mount(_INSIDE, self._shared.seen(overlay), type="bind", read_only=True))
         return self._client.api.create_host_config(
             network_mode="none",
             read_only=True,
@@ -195,6 +197,12 @@ class DockerRunner:
             cgroupns="private" if version_gte(self._client.api.api_version, "1.41") else None,
             runtime=self.runtime or None,
         )
+
+    def _container(self, name: str) -> dict[str, Any] | None:
+        try:
+            return dict(self._client.api.inspect_container(name))
+        except NotFound:
+            return None
 
     def _remove(self, name: str) -> None:
         """Remove a container; one that the engine does not remove now is tried again when the runner is closed."""

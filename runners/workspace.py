@@ -38,12 +38,15 @@ _HARMLESS = (".env.example", ".env.sample", ".env.template", ".env.dist")  # tem
 class Workspace:
     """A copy of a repository, and what is made from it for each run."""
 
-    def __init__(self, root: Path) -> None:
-        """Copy the repository at `root`. Raises RunnerError when that is impossible."""
+    def __init__(self, root: Path, place: Path | None = None) -> None:
+        """Copy the repository at `root` into a folder of its own in `place`, by default the one for temporary files.
+
+        Raises RunnerError when that is impossible.
+        """
         self.root = Path(root).resolve()
         if not self.root.is_dir():
             raise RunnerError(f"{root} is not a folder.", hint="Give the path of a checkout.")
-        self._folder = Path(tempfile.mkdtemp(prefix="egcfg-fix-"))
+        self._folder = Path(tempfile.mkdtemp(prefix="egcfg-fix-", dir=place))
         self.snapshot = self._folder / "snapshot"
         self._archive: bytes | None = None
         self._overlays = 0

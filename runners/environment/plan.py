@@ -75,7 +75,7 @@ def make_plan(root: Path, top: Path | None = None, version: str = "") -> Plan:
     packaged = bool(found.build) or files.exists("setup.py") or _has_metadata(files)
     return Plan(
         project=files.folder,
-        needs=(*_named_once(_promoted(found)), _PYTEST),
+        needs=tuple(_named_once((*_promoted(found), _PYTEST))),
         pins=tuple(dict.fromkeys((*locks.pins(locked), *found.pins))),
         pinned_by=lock,
         build=tuple(dict.fromkeys(found.build or (DEFAULT_BACKEND if packaged else ()))),
