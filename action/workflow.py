@@ -250,7 +250,7 @@ def _hand_over(job: Job, place: _Place, folder: Path, outcome: Outcome, about: r
     bundle.write(
         folder,
         replace(source, repository=found.repository, pull_request=found.pull_request),
-        [failure.node_id for failure in outcome.discovery.failures],
+        outcome.discovery,
         outcome.repairs,
         lambda repairs: report.changes(repairs, combined(repairs)),
         whole=whole,

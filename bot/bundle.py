@@ -20,7 +20,7 @@ from typing import Any
 from bot import __version__
 from bot.errors import BundleError
 from bot.journal import masked_urls
-from bot.records import Patch, Repair, to_json
+from bot.records import Discovery, Patch, Repair, to_json
 
 SCHEMA = 1
 FILE = "bundle.json"
@@ -29,6 +29,7 @@ JOURNAL = "journal.jsonl"
 OTHERS = (JOURNAL, "report.md", "report.html", "result.json", "fix.patch")
 LARGEST = 16 << 20  # bytes of one file of the bundle
 MOST = 1000  # items of one list
+SHOWN_DIFFERENCES = 50
 LONGEST = 100_000  # characters of one text
 COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -93,6 +94,7 @@ class Proposal:
     origin: str
     setting: str
     spent: Mapping[str, float]
+    differences: tuple[tuple[str, str, str], ...] = ()  # calls of passing tests: arguments, result before, after
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +131,7 @@ def source_of(environment: Mapping[str, str], *, commit: str, branch: str, folde
 def write(
     folder: Path,
     source: Source,
-    failing: Iterable[str],
+    discovery: Discovery,
     repairs: Sequence[Repair],
     changing: Changing,
     *,
@@ -140,8 +142,8 @@ def write(
 ) -> Path:
     """Write the bundle of a finished run into its folder, whose other files are already there; return bundle.json.
 
-    failing: node ids of all failing tests. changing: puts repairs together, as one patch for each file. whole: the
-    whole suite was run. Raises OSError when the disk is full.
+    changing: puts repairs together, as one patch for each file. whole: no setting has narrowed the tests. Raises
+    OSError when the disk is full.
     """
     published = [repair for repair in repairs if repair.published]
     contents = _Contents(folder, source.folder)
@@ -150,9 +152,9 @@ def write(
         "tool": {"name": "egcfg-fix", "version": __version__},
         "source": to_json(source),
         "run": {
-            "whole": whole,
+            "whole": whole and _all_known(discovery),
             "command": masked_urls(command),
-            "failing": list(failing),
+            "failing": [failure.node_id for failure in discovery.failures],
             "environment": {key: masked_urls(str(value)) for key, value in environment.items()},
             "log": log[:LONGEST],
         },
@@ -163,6 +165,12 @@ def write(
     target = folder / FILE
     target.write_text(json.dumps(document, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     return target
+
+
+def _all_known(discovery: Discovery) -> bool:
+    """True when a test that is not named as failing is known not to fail: none was left out or lost with its module."""
+    lost = any(failure.kind in ("collection", "dependency", "crash") for failure in discovery.failures)
+    return not (lost or discovery.untried) and discovery.collected > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +215,11 @@ def _proposal(repair: Repair, patches: Sequence[Patch], contents: _Contents) -> 
         "fixed": list(verdict.fixed),
         "level": verdict.level,
         "regression_tests": verdict.regression_tests,
+        "differences": [
+            {"arguments": one.arguments[:300], "before": one.before[:300], "after": one.after[:300]}
+            for one in verdict.differences[:SHOWN_DIFFERENCES]
+            if not one.nearby
+        ],
         "origin": candidate.origin if candidate else "",
         "setting": candidate.setting if candidate else "",
         "spent": to_json(repair.spent),
@@ -284,6 +297,7 @@ def _read_proposal(part: _Reader) -> Proposal:
         fixed=part.texts("fixed"),
         level=part.text("level"),
         regression_tests=part.whole("regression_tests"),
+        differences=tuple((p.text("arguments"), p.text("before"), p.text("after")) for p in part.parts("differences")),
         origin=part.text("origin"),
         setting=part.text("setting"),
         spent=dict(part.part("spent").numbers_by_name()),

@@ -548,10 +548,10 @@ def _bundle(run: Running, root: Path, config: Config, outcome: Outcome, about: R
     bundle.write(
         run.journal.folder,
         source,
-        [failure.node_id for failure in outcome.discovery.failures],
+        outcome.discovery,
         outcome.repairs,
         lambda repairs: report.changes(repairs, run.pipeline.combined(repairs)),
-        whole=not config.tests,
+        whole=not (config.tests or config.junit_xml or config.lf),
         command=run.command,
         environment=outcome.environment,
         log=report.log(about.records),

@@ -118,8 +118,21 @@ def _verdicts(proposals: Sequence[Proposal]) -> str:
             f"| cost | {one.spent.get('seconds', 0):.1f} s, {one.spent.get('executions', 0):.0f} executions, "
             f"{one.spent.get('tokens', 0):.0f} tokens |",
         ]
-        parts.append("\n".join(rows))
+        parts += ["\n".join(rows), *_differences(one)]
     return "\n\n".join(parts)
+
+
+def _differences(one: Proposal) -> list[str]:
+    """Return the table of calls whose result changes, if there are any."""
+    rows = [f"| {' | '.join(code(cut_plain(cell, 120)) for cell in row)} |" for row in one.differences[:10]]
+    more = f"\n\nAnd {len(one.differences) - 10} more." if len(one.differences) > 10 else ""
+    head = [
+        "Calls that passing tests make and that now do something else:",
+        "",
+        "| call | before | after |",
+        "|---|---|---|",
+    ]
+    return ["\n".join([*head, *rows]) + more] if rows else []
 
 
 def _change(files: Sequence[FileChange], limit: int) -> str:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bot.bundle import CONTENTS, FILE, Source, read, source_of, write
 from bot.errors import BundleError
-from bot.records import Candidate, Patch, Repair, Suspect, TestFailure, Verdict
+from bot.records import Candidate, Difference, Discovery, Patch, Repair, Suspect, TestFailure, Verdict
 from bot.report import changes, diff
 from runners.runner import FunctionKey
 
@@ -26,6 +27,7 @@ def repair(word: str = "strong") -> Repair:
     patch = Patch("calc.py", "f", BEFORE, AFTER, diff("calc.py", BEFORE, AFTER).decode())
     candidate = Candidate(suspect, "return x + 1\n", "edit", "", -1.0, Repair((), (), None, None, None).spent)
     verdict = Verdict(word, ("held out passes",), fixed=(failure.node_id,), regression_tests=3, level="J4 in docker")
+    verdict = replace(verdict, differences=(Difference(failure.node_id, "x=0", "0", "1"),))
     return Repair((failure,), (suspect,), candidate, patch, verdict)
 
 
@@ -37,10 +39,10 @@ def written(folder: Path, *repairs: Repair) -> Path:
         files = {one.patch.path: one.patch.after for one in given}
         return changes(given, files)
 
-    failing = [one.node_id for item in repairs for one in item.failures]
+    failures = tuple(one for item in repairs for one in item.failures)
     source = Source(COMMIT, "octocat/calc", "main", "sub/")
     write(
-        folder, source, failing, repairs, changing,
+        folder, source, Discovery(failures, (), 9, 0, 1.0), repairs, changing,
         whole=True, command="egcfg-fix repair https://me:pw@host/x", environment={"model": "none"}, log="log",
     )  # fmt: skip
     return folder
@@ -62,6 +64,7 @@ def test_what_is_written_is_read_back_and_only_what_is_worth_publishing(folder):
     )
     assert [(change.path, change.before, change.after) for change in one.files] == [("sub/calc.py", BEFORE, AFTER)]
     assert found.together == one.files
+    assert (one.kind, one.differences) == ("code", (("x=0", "0", "1"),))
     assert found.failing == ("test_calc.py::test_f",) * 2
     assert "pw" not in (folder / FILE).read_text()
 
@@ -73,6 +76,19 @@ def test_the_journal_may_go_on_after_the_bundle_but_not_change(folder):
     (folder / "journal.jsonl").write_text('{"schema": 2}\n')
     with pytest.raises(BundleError, match="journal"):
         read(folder)
+
+
+@pytest.mark.parametrize("kind", ["collection", "dependency", "crash"])
+def test_a_run_that_has_lost_tests_says_nothing_about_those_it_does_not_name(tmp_path, kind):
+    lost = replace(repair(), failures=(replace(repair().failures[0], node_id="test_other.py", kind=kind),))
+    assert not read(written(tmp_path, repair(), lost)).whole
+
+
+def test_a_repaired_test_is_labelled(tmp_path):
+    stale = repair()
+    assert stale.patch is not None
+    found = read(written(tmp_path, replace(stale, patch=replace(stale.patch, subject="tests"))))
+    assert found.proposals[0].kind == "tests"
 
 
 def changed(folder: Path, edit) -> None:

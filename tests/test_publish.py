@@ -508,6 +508,17 @@ def test_the_body_is_below_githubs_limit_whatever_the_log_and_the_diff_hold(proj
     assert run(project, given)[0].operation == "unchanged"
 
 
+def test_an_enterprise_server_and_a_proxy_are_honoured(project, front, monkeypatch):
+    enterprise = Publishing(repository=project.name, api_url=f"{front.url}/api/v3")
+    github = GitHub(WRITER, project.name, api_url=enterprise.api_url, between_s=0)
+    [first] = publish(bundle(project, proposal()), enterprise, github, lambda event, **fields: None)
+    assert first.operation == "created"
+    monkeypatch.setenv("HTTP_PROXY", front.url)
+    behind = GitHub(WRITER, project.name, api_url="http://localhost:9/api/v3", between_s=0)
+    [again] = publish(bundle(project, proposal()), enterprise, behind, lambda event, **fields: None)
+    assert (again.operation, again.number) == ("unchanged", first.number)
+
+
 def test_a_server_that_is_not_there_is_said_without_a_traceback_of_the_token():
     github = GitHub(WRITER, "octocat/x", api_url="http://127.0.0.1:9", sleep=lambda seconds: None, between_s=0)
     with pytest.raises(PublishError, match="did not answer") as caught:

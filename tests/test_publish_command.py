@@ -13,6 +13,7 @@ import pytest
 
 from bot.bundle import Source, write
 from bot.cli import main
+from bot.records import Discovery
 from bot.report import changes
 from tests.git_server import GitServer, git_serving
 from tests.github_front import READER, WRITER, Front
@@ -40,7 +41,8 @@ class Publishing:
         source = Source(self.project.tip(), self.project.name, "main")
         found = repair()
         write(
-            self.folder, source, [found.failures[0].node_id], [found], lambda given: changes(given, {"calc.py": AFTER}),
+            self.folder, source, Discovery(found.failures, (), 9, 0, 1.0), [found],
+            lambda given: changes(given, {"calc.py": AFTER}),
             whole=True, command="egcfg-fix repair", environment={}, log="",
         )  # fmt: skip
         self.environment = {
