@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from bot.format_strings import format_string_end
+
 BLANK = " \t\f"
 _TOKEN = re.compile(
     r'''(?P<string>"""[^\\"]*(?:(?:\\.|"(?!""))[^\\"]*)*"""|\'\'\'[^\\']*(?:(?:\\.|'(?!''))[^\\']*)*\'\'\'
@@ -19,6 +21,9 @@ _TOKEN = re.compile(
     |(?P<open>[(\[{])|(?P<close>[)\]}])|(?P<join>\\\n)|(?P<newline>\n)''',
     re.VERBOSE | re.DOTALL,
 )
+
+
+_STRINGS = frozenset({"string", "open_triple", "open_quote"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +63,13 @@ def scan(text: str) -> list[LogicalLine]:
         start, first, depth, comment, broken = stop, last + 1, 0, -1, False
         in_string.clear()
 
-    for token in _TOKEN.finditer(text):
-        kind = token.lastgroup
+    position = 0
+    while (token := _TOKEN.search(text, position)) is not None:
+        kind, position = token.lastgroup, token.end()
+        end = format_string_end(text, token.start()) if kind in _STRINGS else 0
+        if end > 0:
+            kind, position = "string", end
+        broken = broken or (end < 0 and kind == "string")
         if kind == "newline":
             if depth == 0:
                 close(token.end(), line, True)
@@ -67,7 +77,7 @@ def scan(text: str) -> list[LogicalLine]:
                 comment = -1
             line += 1
         elif kind == "string":
-            newlines = token.group().count("\n")
+            newlines = text.count("\n", token.start(), position)
             in_string.update(range(line + 1, line + newlines + 1))
             line += newlines
         elif kind == "open":

@@ -29,8 +29,8 @@ from bot.decoding.trials import Progress
 from bot.discover import discover
 from bot.doubt import reconsidered
 from bot.environment import wanted
-from bot.errors import RepositoryError
-from bot.functions import BodyError, FunctionText, find_function
+from bot.errors import EgcfgError, RepositoryError
+from bot.functions import BodyError, FunctionText, find_function, refusal
 from bot.generate import Arm, generate, portfolio
 from bot.git import changed_lines
 from bot.groups import FailureGroup
@@ -69,6 +69,7 @@ FIRST_SHARE = 0.5  # of the budget that is left, for each suspect but the last
 PAIR_SHARE = 0.3  # of the budget, kept for bodies of two functions where several are to blame
 PAIR_BASES = 4  # bodies that do better than the faulty ones, on which another function is regenerated
 BETTER = 3  # of them from one function
+REFUSED = 3  # functions that cannot be rewritten, told with their reasons
 SUSPECT_PATCHES = 3  # so many patches judged "suspect" end the search in one function
 JUDGED = 5  # passing bodies of one lot that are judged, best first
 NO_MODEL = "none"  # as the name of a model: single edits alone
@@ -324,7 +325,7 @@ class _Search:
 
     def run(self, failures: tuple[TestFailure, ...], suspects: list[Suspect], budget: Budget) -> Repair:
         if not suspects:
-            reason = "No function of the repository that could be rewritten is executed by the failing tests."
+            reason = without_suspects(failures, partial(_read, self.root), _untouchable(self.config))
             return Repair(failures, (), None, None, None, self.spent, reason)
         reasons: list[str] = []
         ones: list[_Attempt] = [(suspect, None) for suspect in suspects]
@@ -601,6 +602,22 @@ class _TestSearch(_Search):
         under_test = localise(failures, self.discovery.passing, read, _untouchable(self.config))
         ids = [failure.node_id for failure in failures]
         return patch, judged(patch, verdict, function, candidate.body, under_test, self.runner, ids, read)
+
+
+def without_suspects(
+    failures: Iterable[TestFailure], read: Callable[[str], bytes], untouchable: Callable[[str], bool]
+) -> str:
+    """Return why there is no function to blame, with the first functions that are executed and cannot be rewritten."""
+    reason = "No function of the repository that could be rewritten is executed by the failing tests."
+    executed = {key for failure in failures for key in failure.functions if not untouchable(key.path)}
+    refused = []
+    for key in sorted(executed, key=lambda key: (key.path, key.first_line))[:REFUSED]:
+        try:
+            why = refusal(read(key.path), key.qualname, key.first_line)
+        except (OSError, EgcfgError):
+            continue
+        refused += [f"{key.qualname} in {key.path}: {why}"] if why else []
+    return f"{reason} {'; '.join(refused)}." if refused else reason
 
 
 def _unrepairable(failure: TestFailure) -> Repair:

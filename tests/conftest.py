@@ -29,6 +29,10 @@ COUNTERPARTS = Path(__file__).resolve().parents[1] / ".cache" / "counterparts"
 GIT = ("-c", "user.name=Tests", "-c", "user.email=tests@example.org", "-c", "commit.gpgsign=false")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--whole-library", action="store_true", help="splice every function of the standard library")
+
+
 @pytest.fixture(scope="session")
 def repo(tmp_path_factory: pytest.TempPathFactory) -> MakeRepo:
     """Return a function that writes files (path -> text or bytes) into a new git repository and commits them."""

@@ -43,8 +43,9 @@ PURE = (  # modules that only compute: what they know comes in as arguments
         f"bot.{name}"
         for name in ("discover", "localise", "generate", "verify", "gate", "apart", "overfitting", "context")
     ),
-    *(f"bot.{name}" for name in ("functions", "logical_lines")),
-    *(f"bot.{name}" for name in ("edits", "edit_view", "edit_expressions", "edit_statements")),
+    *(f"bot.{name}" for name in ("function_text", "functions", "half_written", "logical_lines", "format_strings")),
+    *(f"bot.{name}" for name in ("splicing", "patches", "surroundings", "syntax")),
+    *(f"bot.{name}" for name in ("edits", "edit_view", "edit_expressions", "edit_statements", "edit_parameters")),
     *(f"bot.{name}" for name in ("spectrum", "groups", "causes", "order", "junit")),
     "bot.records",
     "bot.errors",

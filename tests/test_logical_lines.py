@@ -60,3 +60,25 @@ def test_headers_of_blocks_are_known_by_their_colon_and_keyword():
 def test_levels_follow_the_indentation_whatever_its_width():
     text = "if x:\n  # c\n  if y:\n         z\n  w\n# d\nv\n"
     assert [place for _, place in placed(scan(text))] == [(0, 0), (1, 0), (1, 0), (2, 0), (1, 0), (0, 0), (0, 0)]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'print(f"{d["#"]} and {d["("]}")\n',
+        'x = f"{", ".join(f"{n:>{width}}" for n in names)}"\n',
+        'x = rf"{d["a"]}\\d{{" + "("\n',
+        "x = f'{f'{f'{1}'}'}' + '''(\n'''\n",
+        'x = f"""{\n    d["]"]  # a "comment\n}\n"""\n',
+        'x = f"{a}\\N{LEFT PARENTHESIS}{b!r:{c}}"\n',
+        't"{x["y"]}"\n',
+        'x = f"{x:%H:%M}"; y = "{"\n',
+    ],
+)
+def test_fields_of_format_strings_may_hold_their_own_quotes(line):
+    assert logical_lines(line + "y = 1\n") == [line, "y = 1\n"]
+
+
+@pytest.mark.parametrize("line", ["x = f'{\n", 'x = f"{d["a\n', "x = f'{a:{\n", "x = f'" + "{f'" * 5000 + "\n"])
+def test_a_format_string_that_is_cut_is_a_broken_line(line):
+    assert not scan(line)[-1].whole or scan(line)[-1].broken

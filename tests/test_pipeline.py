@@ -8,8 +8,9 @@ import pytest
 
 from bot.config import Config
 from bot.errors import ModelMissing, RepositoryError
-from bot.pipeline import combined, repair
-from bot.records import Budget
+from bot.pipeline import combined, repair, without_suspects
+from bot.records import Budget, TestFailure
+from runners.runner import FunctionKey
 from tests.fakes import ScriptedModel
 
 FAULTY = {
@@ -138,3 +139,25 @@ def test_excluded_files_are_never_suspects(repo, config):
     (done,) = outcome.repairs
     assert done.suspects == ()
     assert done.patch is None
+
+
+def failure(node_id):
+    return TestFailure(node_id, "call", "failure", "AssertionError", "", ())
+
+
+def test_functions_that_cannot_be_rewritten_are_told_with_their_reasons():
+    source = b"double = lambda x: x + 1\ndef f(): 'doc'; return 1\n"
+    executed = frozenset(
+        {FunctionKey("m.py", "<lambda>", 1), FunctionKey("m.py", "f", 2), FunctionKey("gone.py", "g", 1)}
+    )
+    failed = replace(failure("t.py::t"), functions=executed)
+
+    def read(path):
+        if path != "m.py":
+            raise FileNotFoundError(path)
+        return source
+
+    reason = without_suspects([failed], read, lambda path: path.startswith("test"))
+    assert "<lambda> in m.py: a lambda is an expression" in reason
+    assert "f in m.py: its body shares a line" in reason
+    assert "gone.py" not in reason
