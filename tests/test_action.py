@@ -12,6 +12,7 @@ import pytest
 from bot import bundle
 from tests.composite import ActionsRunner, Evaluator, commands, parsed
 from tests.conftest import GIT
+from tests.github_front import OWNER, WRITER
 
 PLANTED = "ghs_plantedplantedplantedplanted"
 OURS = "octo-org/octo-repo"
@@ -172,3 +173,32 @@ def test_files_of_outputs_are_read_as_the_runner_reads_them():
     for wrong in ("a\n", "a<<E\nx\n"):
         with pytest.raises(ValueError, match=r"output|delimiter"):
             parsed(wrong)
+
+
+def test_the_gate_asks_githubs_api_who_may_command_and_what_the_head_is(world, github_front):
+    project = github_front.repository({"calc.py": CALC.encode()})
+    base = project.tip()
+    head = project.commit({"calc.py": CALC.encode() + b"\n"}, branch="topic", parent=base)
+    number = project.ask("POST", "/pulls", {"title": "Topic", "head": "topic", "base": "main"})["number"]
+    world.repository = project.name
+    comment = {"body": f"/egcfg-fix {head[:12]}", "author_association": "NONE"}
+    where = {"GITHUB_API_URL": github_front.url}
+
+    def asked(login):
+        payload = {
+            "action": "created",
+            "issue": {"number": number, "pull_request": {}},
+            "comment": comment | {"user": {"login": login, "type": "User"}},
+        }
+        return world.run("issue_comment", payload, {"command": "gate"}, token=WRITER, environment=where)
+
+    allowed = asked(OWNER)
+    assert allowed.succeeded, allowed.log
+    subject = json.loads(allowed.outputs["subject"])
+    assert (subject["commit"], subject["branch"], subject["base"]) == (head, "topic", "main")
+    assert (subject["pull_request"], subject["untrusted"]) == (number, True)
+    refused = asked("somebody-else")
+    assert refused.succeeded, refused.log
+    assert "may not write" in refused.outputs["skipped"]
+    assert refused.outputs["subject"] == ""
+    assert github_front.violations == []
