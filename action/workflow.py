@@ -264,6 +264,7 @@ def _checked_out(job: Job, found: Subject, root: Path) -> Subject:
     """Return `found` once the checkout is seen to be of it; a schedule may have checked out another branch."""
     head = git.head(root)
     if not head:
+        git.is_repository(root)  # says so when git refuses a folder of another user, as in a job's container
         raise RepositoryError("There is no git checkout here.", hint="Run actions/checkout before this step.")
     if head == found.commit:
         if found.pull_request:

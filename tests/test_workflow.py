@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -472,3 +474,17 @@ def test_packages_of_the_repository_are_never_imported(tmp_path):
     run = subprocess.run(called, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert run.returncode == 2, run.stderr
     assert "fail-on" in run.stdout
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+def test_a_checkout_of_another_user_is_told_apart_from_no_checkout(step):
+    for path in [step.workspace, *step.workspace.rglob("*")]:
+        os.chown(path, 65534, 65534, follow_symlinks=False)
+    assert step.run(outcome(repaired())) == 2
+    assert "safe.directory" in step.printed
+
+
+def test_a_workspace_without_a_checkout_says_so(step):
+    shutil.rmtree(step.workspace / ".git")
+    assert step.run(outcome(repaired())) == 2
+    assert "actions/checkout" in step.printed
