@@ -10,6 +10,7 @@ import json
 import os
 import resource
 import shutil
+import stat
 import subprocess
 import sys
 import time
@@ -134,6 +135,25 @@ def _isolation() -> list[str]:
     ]
 
 
+def _kernel_settings(proc: Path = Path("/proc")) -> list[str]:
+    """Return options that make what /proc holds beside processes read-only.
+
+    The kernel lets the machine's root write most of it without any capability, whatever name space root is in: run by
+    root, a sandbox could set core_pattern and so have a program started outside of it.
+    """
+    options = []
+    for path in sorted(proc.iterdir()):
+        if path.name.isdigit() or path.is_symlink():  # processes, and links into one's own
+            continue
+        with suppress(OSError):
+            mode = path.lstat().st_mode
+            if stat.S_ISDIR(mode) or mode & 0o222:
+                options += ["--ro-bind-try", str(path), str(path)]
+            elif not mode & 0o044:  # for root alone: timer_list and the like
+                options += ["--ro-bind-try", "/dev/null", str(path)]
+    return options
+
+
 class LocalRunner:
     """Runs tests on this machine, in bubblewrap where that works."""
 
@@ -191,7 +211,7 @@ class LocalRunner:
         bwrap = shutil.which("bwrap") or "bwrap"
         inside = _INSIDE if not str(self._root).startswith(_INSIDE + "/") else "/egcfg-repo"
         size = str(self._limits.memory_mib << 20)
-        command = [bwrap, *_isolation(), "--clearenv", "--proc", "/proc", "--dev", "/dev"]
+        command = [bwrap, *_isolation(), "--clearenv", "--proc", "/proc", *_kernel_settings(), "--dev", "/dev"]
         command += ["--size", size, "--tmpfs", "/tmp", *self._visible()]
         if overlay is None:
             command += ["--size", size, "--perms", "0755", "--tmpfs", inside]
