@@ -96,7 +96,7 @@ def test_the_settings_of_publish_are_documented_with_their_real_help() -> None:
 
 
 OTHERS = {  # flags of other programs that the documents speak of
-    "--check", "--strict", "--network", "--no-deps",
+    "--check", "--strict", "--network", "--no-deps", "--whole-library",
 }  # fmt: skip
 
 

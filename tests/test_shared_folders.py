@@ -31,8 +31,8 @@ def test_a_container_that_has_our_machines_name_by_chance_is_not_ours() -> None:
 def test_inside_a_container_paths_are_those_of_the_engines_machine(tmp_path: Path) -> None:
     inner = tmp_path / "inner"
     inner.mkdir()
-    shared = SharedFolders(((str(tmp_path), "/home/ci/work"), (str(inner), "/data")))
-    assert shared.seen(tmp_path / "x") == "/home/ci/work/x"
+    shared = SharedFolders(((str(tmp_path), "/home/ci/jobs"), (str(inner), "/data")))
+    assert shared.seen(tmp_path / "x") == "/home/ci/jobs/x"
     assert shared.seen(inner / "x" / "y") == "/data/x/y"
     assert shared.place({"RUNNER_TEMP": str(inner), "TMPDIR": "/nowhere"}) == inner
     with pytest.raises(DockerUnavailable) as caught:
