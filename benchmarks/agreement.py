@@ -3,10 +3,9 @@
     .venv/bin/python -m benchmarks.agreement PACKAGE[==VERSION] ... [--every N] [--runner local] [--trace] [--json]
 
 PACKAGE: its source distribution, with its own tests, is fetched with `pip download`; what the tests import must be
-installed in the interpreter that runs them (--python). Each suite is run cold, twice; tests that differ between the
-two are left out and counted. Then each file's tests are run warm, on the unpatched code, at both levels, with a trace
-of the function that most of them execute if asked for. One Markdown table on stdout; every test that differs is
-listed below.
+installed in the interpreter that runs them (--python). Each suite is run cold, twice; tests that differ between the two
+are left out and counted. Then each file's tests are run warm, on the unpatched code, at both levels, with a trace of
+the function that most of them execute if asked for. One table on stdout; each test that differs is listed below it.
 """
 
 from __future__ import annotations

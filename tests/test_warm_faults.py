@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from bot.interruption import interruptible
 from bot.journal import read
 from runners.local import LocalRunner, bubblewrap_works
 from runners.runner import Limits, Session, Target
-from tests.test_wire import MODULE, SOURCES, archive, execute, prepare, start
+from tests.test_wire import BOTH, MODULE, SOURCES, archive, execute, prepare, start
 
 RIGHT = MODULE.replace(b"return x", b"return x + 1")
 LIMITS = Limits(suite_timeout_s=120, test_timeout_s=30, execution_timeout_s=20, workers=1)
@@ -230,3 +231,27 @@ def test_an_interrupted_run_leaves_a_whole_journal_and_no_process(
         assert not list(copies.iterdir())
     wait_for(lambda: not processes_of(copies))
     shutil.rmtree(copies)
+
+
+# --- several sandboxes ---------------------------------------------------------------------------------------------
+
+
+@needs_bubblewrap
+def test_a_batch_is_spread_over_several_sandboxes_and_comes_back_in_order(tmp_path: Path) -> None:
+    for name, text in SOURCES.items():
+        (tmp_path / name).write_bytes(text)
+    with (
+        LocalRunner(tmp_path, replace(LIMITS, workers=2), python=sys.executable) as runner,
+        runner.open_session(Target("m.py", "f", 1), BOTH) as session,
+    ):
+        batch = [MODULE.replace(b"return x", b"return %d" % (n % 3)) for n in range(9)]
+        expected = [[n % 3 == 2, n % 3 != 0] for n in range(9)]
+
+        def outcomes() -> list[list[bool]]:
+            return [[run.passed for run in execution.runs] for execution in session.execute(batch)]
+
+        assert outcomes() == expected
+        assert session.workers == 1  # type: ignore[attr-defined]
+        wait_for(lambda: outcomes() == expected and session.workers == 2)  # type: ignore[attr-defined]
+        assert outcomes() == expected
+        assert session.executions % 9 == 0
