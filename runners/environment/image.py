@@ -43,6 +43,7 @@ from runners.workspace import git_environment
 
 REPOSITORY = "egcfg-fix/env"
 LABEL = "egcfg-fix.sandbox"
+_IMAGE = "egcfg-fix.image"  # not LABEL: containers take over their image's labels, and a sweep goes by that one
 _ABOUT = "egcfg-fix.environment"  # label of an image: JSON about what is in it
 _SECRET, _CACHE, _MADE = "/run/egcfg-fix", "/var/cache/egcfg-fix", "/usr/local/share/egcfg-fix/made"
 _START = (
@@ -347,7 +348,7 @@ class Builder:
                 "Cmd": ["python3"],
                 "Entrypoint": [],
                 "Env": _ENVIRONMENT,
-                "Labels": {LABEL: "image", _ABOUT: json.dumps({**document, "notes": list(about.notes)})},
+                "Labels": {_IMAGE: "1", _ABOUT: json.dumps({**document, "notes": list(about.notes)})},
             },
         )
 
@@ -367,7 +368,7 @@ class Builder:
             dockerfile=file,
             tag=tag,
             buildargs=dict(arguments),
-            labels={LABEL: "image"},
+            labels={_IMAGE: "1"},
             rm=True,
             forcerm=True,
             network_mode=network,
