@@ -51,11 +51,11 @@ def _annotation(item: Repair, prefix: str) -> Annotation:
     tests = f"{len(item.failures)} failing test{'s' if len(item.failures) != 1 else ''}"
     if item.published and item.patch and item.verdict and item.candidate:
         key = item.candidate.suspect.key
-        message = (
-            f"A {item.verdict.word} patch of this function makes {tests} pass. A machine wrote it: read it first.\n"
-        )
+        functions = list(dict.fromkeys(step.qualname for step in item.patch.steps))
+        what = "this function" if len(functions) == 1 else "these functions"
+        message = f"A {item.verdict.word} patch of {what} makes {tests} pass. A machine wrote it: read it first.\n"
         return Annotation(
-            "notice", f"Repaired: {key.qualname}", message + item.patch.diff, prefix + key.path, key.first_line
+            "notice", f"Repaired: {', '.join(functions)}", message + item.patch.diff, prefix + key.path, key.first_line
         )
     path, line = _place(item.failures)
     said = item.failures[0].message.strip()

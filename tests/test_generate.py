@@ -193,6 +193,14 @@ def test_a_prompt_without_room_loses_its_tests_before_its_function():
     assert len(smaller.plain) < len(whole)
 
 
+def test_the_journal_is_told_what_the_model_reads():
+    run = Run(ScriptedModel(FIXED))
+    next(run.search)
+    (told,) = [fields for event, fields in run.events if event == "prompt"]
+    assert told["style"] == "tagged"
+    assert told["tokens"] == len(ScriptedModel("").encode(fitting_prompt(TASK, ScriptedModel("")).plain))
+
+
 def test_a_function_longer_than_the_context_has_an_error_with_a_hint():
     with pytest.raises(ModelError) as caught:
         fitting_prompt(TASK, ScriptedModel(FIXED, context=60))

@@ -10,6 +10,7 @@ from bot.decoding.selection import CODE, DETAILS, VALUE, select
 from bot.functions import FunctionText, functions_in
 from bot.generate import fitting
 from bot.records import TestFailure
+from bot.report import log
 from bot.surroundings import Repository, fixtures, surroundings
 from runners.runner import Frame, FunctionKey
 from tests.fakes import ScriptedModel
@@ -238,3 +239,8 @@ def test_nothing_in_the_prompt_can_leave_its_frame():
     assert prompt.plain.count("````") == 9  # four blocks, and the one that the answer closes
     assert prompt.plain.count("\n### Response:") == 1
     assert "<|im_end|>" not in prompt.plain
+
+
+def test_the_execution_log_tells_what_the_model_reads_and_what_had_no_room():
+    record = {"event": "prompt", "tokens": 812, "taken": ["class Account"], "left_out": ["caller close", "base Root"]}
+    assert "812 tokens with class Account; no room for caller close, base Root" in log([record])
