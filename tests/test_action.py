@@ -12,6 +12,7 @@ import pytest
 from bot import bundle
 from tests.composite import ActionsRunner, Evaluator, commands, parsed
 from tests.conftest import GIT
+from tests.git_server import git_serving
 from tests.github_front import OWNER, WRITER
 
 PLANTED = "ghs_plantedplantedplantedplanted"
@@ -202,3 +203,33 @@ def test_the_gate_asks_githubs_api_who_may_command_and_what_the_head_is(world, g
     assert "may not write" in refused.outputs["skipped"]
     assert refused.outputs["subject"] == ""
     assert github_front.violations == []
+
+
+@pytest.fixture(scope="module")
+def server(github_front, tmp_path_factory):
+    with git_serving(github_front, tmp_path_factory.mktemp("served")) as server:
+        yield server
+
+
+def test_a_schedule_may_repair_and_publish_in_one_job_and_opens_one_pull_request(server, tmp_path, evaluate):
+    project = server.project({"calc.py": CALC.encode(), "test_calc.py": TESTS.encode()})
+    runner = ActionsRunner(tmp_path, evaluate, project.name)
+    address = f"{server.url}/{project.name}.git".replace("http://", f"http://x-access-token:{WRITER}@")
+    subprocess.run(["git", "clone", "--quiet", address, runner.workspace], check=True, timeout=60)
+    subprocess.run(["git", "-C", runner.workspace, "remote", "remove", "origin"], check=True, timeout=60)
+    where = {"GITHUB_API_URL": server.front.url, "GITHUB_SERVER_URL": server.url}
+    given = FAST | {"mode": "pull-request", "labels": "egcfg-fix"}
+    ran = runner.run("schedule", {}, given, token=WRITER, environment=where, github={"sha": project.tip()})
+    assert [step.outcome for step in ran.steps.values()] == ["success"] * 3, ran.log
+    assert (ran.outputs["fixed"], ran.outputs["pull-request-operation"]) == ("1", "created")
+    assert WRITER not in str(ran.steps["repair"])
+    [pull] = project.pulls()
+    assert str(pull["number"]) == ran.outputs["pull-request-number"]
+    assert json.loads(ran.outputs["pull-requests"])[0]["branch"] == pull["head"]["ref"]
+    assert project.content("calc.py", pull["head"]["sha"]) != CALC.encode()
+    again = {"command": "publish", "run": ran.outputs["run"], "labels": "egcfg-fix"}
+    ran = runner.run("schedule", {}, again, token=WRITER, environment=where, github={"sha": project.tip()})
+    assert ran.succeeded, ran.log
+    assert ran.outputs["pull-request-operation"] == "unchanged"
+    assert len(project.pulls()) == 1
+    assert server.front.violations == []
