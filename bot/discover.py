@@ -138,7 +138,7 @@ def _selected(
 
 
 def _related(failing: Sequence[TestRun], ids: Sequence[str], known: set[str], read: Read | None) -> list[str]:
-    """Return tests that probably execute what the failing ones do: of the same file, else of files that name it.
+    """Return tests that probably execute what the failing ones do: of the same file, of files that name it, and others.
 
     Coverage of tests that were not run is not known; the names of the functions that the failing tests executed, in
     the text of a test module, stand for it.
@@ -154,7 +154,16 @@ def _related(failing: Sequence[TestRun], ids: Sequence[str], known: set[str], re
     files = [*own, *(path for score, path in sorted(scored) if score < 0)]
     share = max(1, RELATED // (2 * max(1, len(own))))
     found = [node_id for path in files for node_id in by_file.get(path, [])[: share if path in own else RELATED // 4]]
-    return found[:RELATED] if failing else []
+    kept = found[:RELATED]
+    taken = set(kept)
+    others = [node_id for node_ids in by_file.values() for node_id in node_ids if node_id not in taken]
+    return (kept + _sample(others, RELATED - len(kept))) if failing else []
+
+
+def _sample(node_ids: Sequence[str], count: int) -> list[str]:
+    """Return at most `count` tests, spread evenly over the suite."""
+    step = max(1.0, len(node_ids) / max(1, count))
+    return [node_ids[int(number * step)] for number in range(min(count, int(len(node_ids) / step)))]
 
 
 def _mentions(path: str, names: set[str], read: Read | None) -> int:
