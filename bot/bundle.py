@@ -34,6 +34,8 @@ LONGEST = 100_000  # characters of one text
 COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 DIGEST = re.compile(r"[0-9a-f]{64}")
 REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}/[A-Za-z0-9._-]{1,100}")
+BRANCH = re.compile(r"(?!/|-|.*(?:\.\.|//|@\{|\.lock(?:/|$)))[^\x00-\x20\x7f\ud800-\udfff~^:?*\[\\]{1,244}(?<![/.])")
+FOLDER = re.compile(r"(?!/)(?:(?!\.{1,2}/)[^/\x00-\x1f\\]+/)*")
 HINT = "Take the folder as `egcfg-fix repair` wrote it, or run it again."
 
 Changing = Callable[[Sequence[Repair]], Sequence[Patch]]  # repairs -> one patch for each changed file
@@ -268,8 +270,8 @@ def _bundle(reader: _Reader) -> Bundle:
         source=Source(
             source.text("commit", COMMIT, empty=True),
             source.text("repository", REPOSITORY, empty=True),
-            source.text("branch"),
-            source.text("folder"),
+            source.text("branch", BRANCH, empty=True),
+            source.text("folder", FOLDER),
             source.whole("pull_request"),
             source.text("run_url"),
         ),

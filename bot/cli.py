@@ -28,6 +28,7 @@ from bot.errors import (
     EXIT_NOT_REPAIRED,
     EXIT_OK,
     EXIT_USAGE,
+    ConfigError,
     EgcfgError,
     RepositoryError,
     exit_code_of,
@@ -299,6 +300,8 @@ def publish(state: State, /, run: Path, *, quiet: bool, dry_run: bool, **flags: 
     state.verbosity = -1 if quiet else 0
     token = publishing.take_token(os.environ)
     settings = load_publishing(flags, os.environ)
+    if settings.mode == "push" and not settings.base:
+        raise ConfigError("--mode push needs --base.", hint="A bundle does not decide to which branch is pushed.")
 
     def tell(text: str) -> None:
         if not quiet:

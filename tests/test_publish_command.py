@@ -95,7 +95,8 @@ MISTAKES = [
     (("--repository", "no repository"), WRITER, 2, "is not usable"),
     (("--max-open-prs", "many"), WRITER, 2, "is not usable"),
     (("--api-url", "http://ghe.example.org/api/v3"), WRITER, 2, "in the clear"),
-    (("--mode", "push"), WRITER, 2, "default branch"),
+    (("--mode", "push"), WRITER, 2, "needs --base"),
+    (("--mode", "push", "--base", "main"), WRITER, 2, "default branch"),
     ((), "ghs_nobody", 3, "does not accept the token"),
     ((), READER, 1, "contents: write"),
 ]
