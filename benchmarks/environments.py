@@ -118,7 +118,8 @@ def table(rows: list[dict[str, Any]]) -> str:
         tests = row["tests"]
         read = "; ".join(f"{file.rpartition('/')[2]}: {said}" for file, said in plan.get("said", {}).items())
         remarks = [row["environment"].get("error", {}).get("message", ""), tests.get("error", ""), *row["notes"]]
-        cells = [row["name"], row["backend"], read, len(made.get("installed", {})), round(made.get("seconds", 0))]
+        cells = [row["name"], row["backend"], read, len(made.get("installed", {}))]
+        cells.append(round(made.get("seconds", 0)) if made.get("built") else "found")
         cells += [tests.get(key, "") for key in ("collected", "passed", "failing")]
         cells.append(" ".join(part.splitlines()[0] for part in remarks if part))
         lines.append("| " + " | ".join(str(cell).replace("|", "/") for cell in cells) + " |")
