@@ -20,7 +20,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = ("GITHUB_OUTPUT", "GITHUB_ENV", "GITHUB_PATH", "GITHUB_STATE", "GITHUB_STEP_SUMMARY")
-STEP_TIMEOUT_S = 300
+STEP_TIMEOUT_S = 900
 # The interpreter that set-up would have made: this one, with this checkout's packages, isolated all the same.
 PYTHON = f"""#!/bin/sh
 [ "$1 $2" = "-I -m" ] || exit 9

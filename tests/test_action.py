@@ -76,7 +76,7 @@ def world(tmp_path, evaluate):
     return World(tmp_path, evaluate)
 
 
-FAST = {"model": "none", "runner": "local", "budget": "seconds=60,executions=60"}
+FAST = {"model": "none", "runner": "local", "budget": "seconds=900,executions=60"}
 
 
 def test_a_failed_run_ends_in_a_patch_a_bundle_and_outputs_without_any_token_in_reach(world):
