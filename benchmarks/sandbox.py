@@ -228,7 +228,8 @@ def docker_ways(root: Path) -> Iterator[dict[str, Way]]:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         folder.chmod(0o755)
         (folder / "test_shop.py").write_text(TESTS)
-        options = ["--network=none", "--read-only", "--cap-drop=ALL", "--tmpfs=/tmp:exec", "--rm"]
+        nobodys = "--label=egcfg-fix.owner="  # else that of the image: a sweep takes it for a dead run's container
+        options = ["--network=none", "--read-only", "--cap-drop=ALL", "--tmpfs=/tmp:exec", "--rm", nobodys]
         mount = [f"--mount=type=bind,src={folder},dst=/repo,readonly", "-w", "/repo"]
         sleeping = ["docker", "run", *options, "--detach", *mount, runner.image, "python", "-c", SLEEP]
         name = subprocess.run(sleeping, check=True, capture_output=True, text=True).stdout.strip()
