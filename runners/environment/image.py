@@ -307,14 +307,14 @@ class Builder:
         try:
             source = Path(__file__).with_name("install.py").read_bytes()
             channel.send_bytes(len(source).to_bytes(4, "big") + source, 60)
-            hello = channel.expect("hello", 60)
+            hello = channel.expect("hello", min(max(self._left(), 1.0), 300.0))
             self._check_python(str(hello.get("version", ""))[:30], plan)
             channel.send(request, 300)
             while (reply := channel.receive(max(self._left(), 0.01))).get("k") != "done":
                 if reply.get("k") == "failed":
                     raise self._failed(name, plan, str(hello.get("version", "")))
                 self._said(reply)
-            api.wait(container, timeout=60)
+            api.wait(container, timeout=300)
             return reply
         except SandboxLost as error:
             if self._left() <= 0:
