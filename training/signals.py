@@ -30,7 +30,7 @@ from bot.decoding.edit_pool import EditPool, names_in_scope
 from bot.decoding.prompt import Task, tagged_prompt
 from bot.functions import BodyError, FunctionText, complete, functions_in, logical_lines, splice
 from bot.generate import DEFAULT_PORTFOLIO
-from bot.pipeline import GUARDS, GUIDES
+from bot.guides import GUARDS, GUIDES
 from runners import harness
 from runners.runner import FRONTIER, EventKind, Outcome, Trace, TraceEvent
 from training.executed import FailingCase, differs, failure_text, shown_tests
