@@ -20,6 +20,7 @@ from bot.patches import body_change, with_body
 from bot.records import Discovery, Patch, TestFailure, Verdict, VerdictWord
 from runners.runner import Runner, SuiteRequest, SuiteRun, TestRun
 
+UNPROVEN = "it changes several functions, and no failing test was held out that could tell right bodies from passing ones"
 NAMED = 3  # ids named in one reason
 RAISING = "    raise RuntimeError('egcfg-fix looks whether this body is run')\n"
 
@@ -69,9 +70,12 @@ def verify(
         verdict = (*verdict[:-1], level.replace("J4", "J4 + J5", 1))
     tests = _tests_of(failures, read)
     found = [smell for function, body in bodies for smell in smells(function, body, tests)] if of_code else []
+    held = [node_id for node_id in held_out if node_id in targets]
+    if patch.further and not held:
+        found.append(UNPROVEN)
     word, why = _word(
         [*([opinion.doubt] if opinion.doubt else []), *found],
-        [i for i in held_out if i in targets],
+        held,
         targets,
         isolated=runner.isolated,
     )

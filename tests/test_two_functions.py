@@ -8,10 +8,14 @@ from pathlib import Path
 import pytest
 
 from bot.config import Config
+from bot.discover import discover
+from bot.functions import functions_in
 from bot.git import apply
+from bot.patches import joined, make_patch
 from bot.pipeline import combined, repair
 from bot.records import Budget
 from bot.report import Run, changes, markdown, patch_file, result
+from bot.verify import verify
 from tests.fakes import ScriptedModel
 
 SPECIMEN = Path(__file__).parent / "specimens" / "two_faults"
@@ -51,11 +55,11 @@ def test_two_faults_that_the_same_tests_blame_are_repaired_together(repo, config
     assert done.patch is not None
     assert sorted(step.qualname for step in done.patch.steps) == ["total", "with_tax"]
     assert done.verdict is not None
-    assert done.verdict.word == "plausible"  # a sandbox without isolation proves no more
+    assert done.published
     files = combined(outcome.repairs)
     assert files == done.patch.files
     assert files["invoice.py"] == FILES["invoice.py"].replace(b"count + cents", b"count * cents")
-    assert files["tax.py"] != FILES["tax.py"]
+    assert files["tax.py"] == FILES["tax.py"].replace(b"net - net *", b"net + net *")
     assert outcome.spent.executions <= 400
     assert any("with another body of" in fields["text"] for fields in events.of("stage"))
     patches = changes(outcome.repairs, files)
@@ -66,3 +70,20 @@ def test_two_faults_that_the_same_tests_blame_are_repaired_together(repo, config
     assert "`total` in `invoice.py`" in markdown(outcome, Run())
     assert sorted(apply(root, patches)) == ["invoice.py", "tax.py"]
     assert {path: (root / path).read_bytes() for path in files} == files
+
+
+def test_two_bodies_that_no_held_out_test_judged_are_shown_and_not_published(repo, runner):
+    sandbox = runner(repo(FILES))
+    discovery = discover(sandbox, tests=(), emit=Events())
+    sources = {name: FILES[name] for name in ("invoice.py", "tax.py")}
+    bodies = {"invoice.py": TOTAL, "tax.py": WITH_TAX}
+    steps = [
+        make_patch(name, source, functions_in(source)[0], bodies[name].removesuffix("<end>"))
+        for name, source in sources.items()
+    ]
+    failing = [failure.node_id for failure in discovery.failures]
+    assert len(failing) == 3
+    unjudged = verify(joined(steps), discovery.failures, discovery, sandbox)
+    judged = verify(joined(steps), discovery.failures, discovery, sandbox, held_out=failing[:1])
+    assert (unjudged.word, judged.publishable) == ("suspect", True)
+    assert "no failing test was held out" in " ".join(unjudged.reasons)
