@@ -20,7 +20,7 @@ from bot.patches import body_change, with_body
 from bot.records import Discovery, Patch, TestFailure, Verdict, VerdictWord
 from runners.runner import Runner, SuiteRequest, SuiteRun, TestRun
 
-UNPROVEN = "it changes several functions, and no failing test was held out that could tell right bodies from passing ones"
+UNPROVEN = "it changes several functions, and no failing test was held out to tell right bodies from passing ones"
 NAMED = 3  # ids named in one reason
 RAISING = "    raise RuntimeError('egcfg-fix looks whether this body is run')\n"
 
