@@ -47,7 +47,8 @@ if TYPE_CHECKING:
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 FIND = (
     "tests", "junit_xml", "lf", "base", "runner", "unsafe_local", "python", "image", "dockerfile", "setup_command",
-    "build_timeout", "project", "memory", "suspects", "test_timeout", "suite_timeout", "pytest_args", "exclude",
+    "build_timeout", "project", "memory", "cpus", "suspects", "test_timeout", "suite_timeout", "pytest_args",
+    "allow_paths", "flake_runs", "exclude",
 )  # fmt: skip
 ENV = ("runner", "unsafe_local", "python", "image", "dockerfile", "setup_command", "build_timeout", "project")
 EPILOG = """\
@@ -64,8 +65,8 @@ Exit status:
 
 Every setting is also an environment variable, EGCFG_<NAME> (EGCFG_TEST_TIMEOUT), and most are keys of [tool.egcfg-fix]
 in pyproject.toml. A flag wins over the environment, that over the file. Settings about this machine (--model,
---revision, --device, --dtype, --runner, --unsafe-local, --python, --image, --memory, --workers) are never taken from
-the file, which belongs to the repository.
+--revision, --device, --dtype, --runner, --unsafe-local, --python, --image, --memory, --cpus, --workers) are never
+taken from the file, which belongs to the repository.
 """
 
 

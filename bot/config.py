@@ -337,6 +337,9 @@ class Config:
         trusted_only=True,
     )
     memory: int = _setting(1024, _whole(64, 1 << 20), "Memory of the sandbox, in MiB.", trusted_only=True)
+    cpus: float = _setting(
+        1.0, _number(0, 256, above=True), "CPUs that one sandbox may use, where there is Docker.", trusted_only=True
+    )
     workers: int = _setting(
         0,
         _whole(0, 64),
@@ -372,6 +375,17 @@ class Config:
         _choice("code", "tests"),
         'What is rewritten: "code", or the failing "tests" themselves where an intended change left them behind.',
         trusted_only=True,
+    )
+    allow_paths: tuple[str, ...] = _setting(
+        (),
+        _several(_string("a glob, such as src/*", r"\S.*", "GLOB"), _lines),
+        "Only files that match may be changed; repeatable. Without it all may that are no tests.",
+    )
+    flake_runs: int = _setting(
+        1, _whole(1, 100), "Times that a failing test must fail again in a fresh process, else it is flaky."
+    )
+    holdout: float = _setting(
+        0.5, _number(0, 0.9), "Share of the failing tests that never steer the search and only judge what it finds."
     )
     exclude: tuple[str, ...] = _setting(
         (),

@@ -39,13 +39,20 @@ Earlier = Callable[[Sequence[str]], Mapped]
 
 
 def discover(
-    runner: Runner, *, tests: Sequence[str] = (), earlier: Earlier | None = None, read: Read | None = None, emit: Emit
+    runner: Runner,
+    *,
+    tests: Sequence[str] = (),
+    earlier: Earlier | None = None,
+    read: Read | None = None,
+    times: int = 1,
+    emit: Emit,
 ) -> Discovery:
     """Run the suite, or what is needed of it, and return its failures and what passed.
 
     tests: node ids, files or folders; only failures among them are returned. A suite of moderate size is run whole all
     the same, since a patch must break none of it. earlier: says which tests failed in a run that is over; these are
     run, and the rest of the suite is not. read: the repository's files, by which related passing tests are chosen.
+    times: that a failing test must fail again.
     Raises ConfigError for a name that is no test's, RepositoryError if there are no tests.
     """
     emit("stage", name="discover", text="Running the test suite")
@@ -53,8 +60,8 @@ def discover(
     failing = [run for run in first.chosen if run.failing]
     again = [run.node_id for run in failing if run.phase != "collect"]
     if again:
-        emit("stage", name="discover", text=f"Running {_count(len(again), 'failing test')} once more")
-    repeated = _repeat(runner, again)
+        emit("stage", name="discover", text=f"Running {_count(len(again), 'failing test')} {_often(times)}")
+    repeated = _repeat(runner, again, times)
     after = _after(runner, failing, repeated, first, emit)
     failures = tuple(_failure(run, repeated.get(run.node_id), after.get(run.node_id, "")) for run in failing)
     notes = [*first.notes, *_failure_notes(failures, repeated, after)]
@@ -252,13 +259,21 @@ class _Names:
 # -------------------------------------------------------------------------------------------------------- repetition
 
 
-def _repeat(runner: Runner, node_ids: Sequence[str]) -> dict[str, TestRun]:
-    """Run tests once more in fresh processes, a few of them each alone."""
-    batches = [[node_id] for node_id in node_ids] if len(node_ids) <= ALONE else [list(node_ids)]
+def _repeat(runner: Runner, node_ids: Sequence[str], times: int) -> dict[str, TestRun]:
+    """Run tests again in fresh processes, a few of them each alone, until they do not fail or `times` is reached."""
     repeated: dict[str, TestRun] = {}
-    for batch in batches:
-        repeated.update(runner.run_suite(SuiteRequest(node_ids=tuple(batch))).by_id())
+    left = list(node_ids)
+    for _ in range(times):
+        for batch in [[node_id] for node_id in left] if len(left) <= ALONE else [left]:
+            repeated.update(runner.run_suite(SuiteRequest(node_ids=tuple(batch))).by_id())
+        left = [node_id for node_id in left if node_id not in repeated or repeated[node_id].failing]
+        if not left:
+            break
     return repeated
+
+
+def _often(times: int) -> str:
+    return "once more" if times == 1 else f"{times} times more"
 
 
 def _after(

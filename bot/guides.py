@@ -6,6 +6,7 @@ Passing tests that reach the function stand guard: a body that breaks one is no 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Sequence
 
 from bot.records import TestFailure
@@ -15,14 +16,16 @@ GUIDES = 4  # at most so many tests steer the search; the rest of the group's fa
 GUARDS = 6  # passing tests that a candidate must keep passing in the warm sandbox already
 
 
-def split_guides(failures: Sequence[TestFailure]) -> tuple[list[str], list[str]]:
-    """Return (guiding, held out) node ids: half of the failing tests guide, at most four, and fail in different ways.
+def split_guides(failures: Sequence[TestFailure], holdout: float = 0.5) -> tuple[list[str], list[str]]:
+    """Return (guiding, held out) node ids: at most four guide, and these fail in different ways.
+
+    holdout: share of the failing tests that are held out, at least, as far as one is left to guide.
 
     Two fail in the same way when the same exception leaves the same line, and they are tests of the same function.
     Ways that are left over give second tests, spread evenly. A single test guides alone. Held-out ones never steer the
     search; a patch that passes them too is strong.
     """
-    count = min(GUIDES, (len(failures) + 1) // 2)
+    count = min(GUIDES, max(1, math.ceil(len(failures) * (1 - holdout) - 1e-9)))
     ways: dict[Hashable, int] = {}
     for place, failure in enumerate(failures):
         ways.setdefault(_way(failure), place)

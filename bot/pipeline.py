@@ -192,6 +192,7 @@ def _opened(root: Path, config: Config, emit: Emit) -> Iterator[Runner]:
         suite_timeout_s=config.suite_timeout,
         test_timeout_s=config.test_timeout,
         memory_mib=config.memory,
+        cpus=config.cpus,
         workers=config.workers,
     )
     emit("stage", name="sandbox", text="Opening the sandbox")
@@ -219,7 +220,9 @@ def _discovered(root: Path, config: Config, runner: Runner, emit: Emit) -> Disco
     earlier = earlier_run(
         root, junit_xml=config.junit_xml, last_failed=config.lf, pytest_args=config.pytest_args
     )  # a file that cannot be read is told before any test is run
-    return discover(runner, tests=config.tests, earlier=earlier, read=partial(_read, root), emit=emit)
+    return discover(
+        runner, tests=config.tests, earlier=earlier, read=partial(_read, root), times=config.flake_runs, emit=emit
+    )
 
 
 class _Blame:
@@ -246,7 +249,7 @@ class _Blame:
         """Return the failing tests by the test function that holds them, which is then the only suspect."""
         found = []
         for failures, suspects in by_test_function(self._failures, partial(_read, self._root)):
-            allowed = [one for one in suspects if not any(fnmatch(one.key.path, p) for p in self._config.exclude)]
+            allowed = [one for one in suspects if not _kept_out(self._config, one.key.path)]
             self._emit("ranking", failures=[failure.node_id for failure in failures], suspects=allowed)
             found.append((FailureGroup(failures), allowed))
         return found
@@ -261,9 +264,15 @@ def _untouchable(config: Config) -> Callable[[str], bool]:
     """Return which files are never rewritten."""
 
     def untouchable(path: str) -> bool:
-        return is_test_path(path) or any(fnmatch(path, pattern) for pattern in config.exclude)
+        return is_test_path(path) or _kept_out(config, path)
 
     return untouchable
+
+
+def _kept_out(config: Config, path: str) -> bool:
+    """Say whether the user keeps a file from being changed."""
+    allowed = not config.allow_paths or any(fnmatch(path, pattern) for pattern in config.allow_paths)
+    return not allowed or any(fnmatch(path, pattern) for pattern in config.exclude)
 
 
 def _read(root: Path, path: str) -> bytes:
@@ -417,7 +426,7 @@ class _Search:
         if standing is None:
             return None
         function, source = standing
-        guides, held_out = split_guides(failures)
+        guides, held_out = split_guides(failures, self.config.holdout)
         beside = f", with another body of {base.title}" if base is not None else ""
         self.emit("stage", name="generate", text=f"Regenerating {key.qualname} in {key.path}{beside}", guides=guides)
         doubtful = len(self.doubtful)

@@ -319,3 +319,20 @@ def test_where_pytest_remembers_nothing_that_is_said(repo, tmp_path):
     (tmp_path / "tox.ini").write_text(f"[pytest]\naddopts = -q -o cache_dir={tmp_path.parent}\n")
     with pytest.raises(ConfigError, match="outside the repository"):
         earlier_run(tmp_path, last_failed=True)
+
+
+class Later:
+    """A repository of which another version is there from the third run on."""
+
+    def __init__(self, before, after):
+        self.versions = [before, before, after]
+
+    def run_suite(self, request):
+        return (self.versions.pop(0) if len(self.versions) > 1 else self.versions[0]).run_suite(request)
+
+
+@pytest.mark.parametrize(("times", "kind"), [(1, "failure"), (2, "flaky")])
+def test_a_test_that_passes_the_third_time_is_flaky_for_whoever_asks_often_enough(repo, runner, times, kind):
+    failing, passing = (runner(repo({"test_t.py": f"def test_t():\n    assert {n}\n"}), LIMITS) for n in (0, 1))
+    (found,) = discover(Later(failing, passing), times=times, emit=Told()).failures
+    assert found.kind == kind

@@ -70,7 +70,7 @@ class Workflow:
 
     def run(self, sandbox: str) -> dict[str, str]:
         """Run both jobs; return the outputs of the second."""
-        inputs = {"model": "none", "runner": sandbox, "budget": "4m"}
+        inputs = {"runner": sandbox, "budget": "4m"}  # the embedded model is the default
         repair = self._job("repair", inputs, checkout=True)
         assert repair.outputs["fixed"] == "2", repair.log
         assert WRITER not in str(repair.steps) + repair.log

@@ -45,3 +45,9 @@ def test_what_fails_in_the_same_way_is_split_evenly():
     guides, rest = split_guides([failure(f"t::a[{n}]") for n in range(6)])
     assert guides == ["t::a[0]", "t::a[1]", "t::a[5]"]
     assert rest == ["t::a[2]", "t::a[3]", "t::a[4]"]
+
+
+@pytest.mark.parametrize(("holdout", "guiding"), [(0.0, 3), (0.5, 2), (0.6, 2), (0.7, 1), (0.9, 1)])
+def test_the_share_that_is_held_out_is_at_least_what_was_asked_for_and_one_test_guides(holdout, guiding):
+    guides, rest = split_guides([failure(f"t::{n}") for n in range(3)], holdout)
+    assert (len(guides), len(rest)) == (guiding, 3 - guiding)

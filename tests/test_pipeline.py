@@ -8,7 +8,7 @@ import pytest
 
 from bot.config import Config
 from bot.errors import ModelMissing, RepositoryError
-from bot.pipeline import combined, repair, without_suspects
+from bot.pipeline import combined, find, repair, without_suspects
 from bot.records import Budget, TestFailure
 from runners.runner import FunctionKey
 from tests.fakes import ScriptedModel
@@ -161,3 +161,10 @@ def test_functions_that_cannot_be_rewritten_are_told_with_their_reasons():
     assert "<lambda> in m.py: a lambda is an expression" in reason
     assert "f in m.py: its body shares a line" in reason
     assert "gone.py" not in reason
+
+
+def test_only_files_that_the_user_allows_are_blamed(repo, config):
+    root = repo(FAULTY)
+    for globs, paths in ((("shop/*",), {"shop/cart.py"}), (("other/*",), set())):
+        _, groups = find(root, replace(config, allow_paths=globs), Events())
+        assert {suspect.key.path for _, suspects in groups for suspect in suspects} == paths
