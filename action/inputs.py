@@ -17,7 +17,10 @@ MODES = ("patch", "report", *PUBLISHING_MODES)
 NOT_OFFERED = frozenset({"unsafe_local", "base"})
 FROM_THE_RUNNER = frozenset({"repository", "api_url", "server_url"})  # settings of `publish` that the runner knows
 OWN = frozenset(  # inputs that are no settings of the command line
-    {"command", "working-directory", "fail-on", "token", "subject", "allow-forks", "run", "model-cache", "gpu-memory"}
+    {
+        *("command", "working-directory", "fail-on", "token", "subject", "allow-forks", "run", "dry-run"),
+        *("model-cache", "gpu-memory"),
+    }
 )
 
 

@@ -13,7 +13,7 @@ from typing import TextIO
 
 from action.annotations import Annotation, append, group
 from action.events import CHOSEN_BRANCH, Head, Skip
-from action.inputs import given, publishing_flags
+from action.inputs import given, publishing_flags, switch
 from action.subject import Subject
 from bot import bundle, report
 from bot.config import Publishing, load_publishing
@@ -60,8 +60,8 @@ def publish(
     found: Subject,
 ) -> int:
     """Publish the runs that lie at the input `run`; return 0 when all of them were."""
-    token = take_token(environment, stream)
-    if not token:
+    token, dry_run = take_token(environment, stream), switch(environment, "dry-run")
+    if not token and not dry_run:
         raise ConfigError("There is no token to publish with.", hint="Give this job `permissions: contents: write`.")
     if found.fork:
         raise Skip(
@@ -73,14 +73,21 @@ def publish(
     if not folders:
         raise Skip("There is no run to publish: nothing was repaired, or nothing failed.")
     results: list[Published] = []
+
+    def tell(text: str) -> None:
+        print(_quiet(text), file=stream, flush=True)
+
     for folder in folders:
         _belongs(folder, found, settings)
         with group(stream, f"egcfg-fix publish {report.printable(folder.name)}"):
-            outcome = run(folder, settings, token, lambda text: print(_quiet(text), file=stream, flush=True))
+            outcome = run(folder, settings, token, tell, dry_run=dry_run)
+            for line in outcome.lines if dry_run else ():
+                tell(line)
         results += outcome.results
     for one in results:
         _tell(one, say)
-    lines = "".join(f"- {report.words(_line(one))}\n" for one in results) or "There was nothing to publish.\n"
+    nothing = "Nothing was published: a dry run.\n" if dry_run else "There was nothing to publish.\n"
+    lines = "".join(f"- {report.words(_line(one))}\n" for one in results) or nothing
     append(environment, "GITHUB_STEP_SUMMARY", f"### egcfg-fix: pull requests\n\n{lines}")
     put(outputs(results))
     return EXIT_NOT_REPAIRED if any(one.operation in UNPUBLISHED for one in results) else EXIT_OK

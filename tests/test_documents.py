@@ -152,10 +152,10 @@ def test_every_setting_but_running_unconfined_is_an_input_once() -> None:
 def test_every_input_reaches_the_step_that_reads_it_and_only_through_the_environment() -> None:
     repairing, publishing = names()
     _, repair, publish = yaml.safe_load(text("action.yml"))["runs"]["steps"]
-    for name in repairing | (OWN - {"token", "run"}):
+    for name in repairing | (OWN - {"token", "run", "dry-run"}):
         assert repair["env"][variable(name)] == f"${{{{ inputs.{name} }}}}"
     mixed = {"token", "command", "run", "subject"}  # their values come from earlier steps too
-    for name in publishing | {"fail-on", "allow-forks"}:
+    for name in publishing | {"fail-on", "allow-forks", "dry-run"}:
         assert publish["env"][variable(name)] == f"${{{{ inputs.{name} }}}}"
     assert {variable(name) for name in mixed} <= set(publish["env"])
     assert not any("${{" in one["run"] or "uses" in one for one in (repair, publish))

@@ -436,6 +436,15 @@ def test_a_bundle_of_another_commit_is_not_published(step):
     assert "The bundle is about the commit" in stream.getvalue()
 
 
+def test_a_dry_run_says_what_it_would_publish_and_asks_nobody(step):
+    step.run(outcome(repaired()))
+    environment = step.environment | {"GITHUB_API_URL": "http://127.0.0.1:9"}
+    stream = io.StringIO()
+    given = {"INPUT_COMMAND": "publish", "INPUT_RUN": step.outputs["run"], "INPUT_DRY_RUN": "true"}
+    assert main(environment | given, stream) == 0
+    assert "would publish" in stream.getvalue()
+
+
 # action.yml
 
 
