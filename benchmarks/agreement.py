@@ -78,7 +78,6 @@ def fetch(package: str, folder: Path) -> Path:
         "--no-deps",
         "--no-binary",
         ":all:",
-        "--no-build-isolation",
     ]
     subprocess.run([*command, "--dest", str(target), package], check=True)
     archive = next(target.glob("*.tar.gz"))
