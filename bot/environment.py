@@ -15,6 +15,7 @@ from bot.config import Config
 from runners.environment import interpreter
 from runners.environment.plan import Plan, make_plan, workspace_top
 from runners.environment.wanted import Wanted
+from runners.interpreter import find_interpreter
 from runners.runner import InterpreterMissing, Limits, RunnerError
 
 SCHEMA = 1
@@ -96,8 +97,6 @@ def _without_engine(error: RunnerError) -> bool:
 
 
 def _interpreter(root: Path, config: Config, plan: Plan) -> Provided:
-    from runners.local import find_interpreter
-
     try:
         chosen = find_interpreter(root, config.python or None)
         found = interpreter.look(chosen.path)

@@ -6,23 +6,18 @@ its own: where this process may make control groups, one limits memory and proce
 
 from __future__ import annotations
 
-import json
 import os
-import resource
 import shutil
 import stat
 import subprocess
-import sys
-import time
-import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from runners.cold import run_suite
+from runners.control_group import ControlGroup
+from runners.interpreter import find_interpreter
 from runners.runner import (
-    InterpreterMissing,
     Limits,
     RunnerError,
     SandboxUnavailable,
@@ -33,85 +28,21 @@ from runners.runner import (
 )
 from runners.warm import WarmSession
 from runners.wire import INTERPRETER_FLAGS, Channel, Hello, ProcessStream
-from runners.workspace import Workspace, git_list
+from runners.workspace import Workspace
 
 _INSIDE = "/repo"
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/opt/hostedtoolcache")
 _ETC = ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "localtime", "passwd", "group", "nsswitch.conf")
 _ETC_MORE = ("mime.types", "ssl/openssl.cnf", "hosts", "protocols", "services", "timezone")
-
-
-@dataclass(frozen=True, slots=True)
-class Interpreter:
-    """A Python for the repository's tests. folders: what must be visible for it to work."""
-
-    path: str
-    folders: tuple[str, ...]
-    pytest: str
-
-
-def find_interpreter(root: Path, python: str | None = None) -> Interpreter:
-    """Return the interpreter to use: the one named, the repository's own, the active environment's, or ours.
-
-    Raises InterpreterMissing when the one chosen does not work or has no pytest.
-    """
-    chosen = python or _own_environment(root) or _active_environment() or sys.executable
-    resolved = shutil.which(chosen) if os.sep not in chosen else chosen
-    if not resolved or not os.access(resolved, os.X_OK):
-        raise InterpreterMissing(f"There is no interpreter {chosen}.", hint="Name another with --python.")
-    found = _ask_interpreter(os.path.abspath(resolved))
-    if not found.pytest:
-        hint = f"Install it there ({found.path} -m pip install pytest), or name another with --python."
-        raise InterpreterMissing(f"{found.path} has no pytest.", hint=hint)
-    return found
-
-
-def _own_environment(root: Path) -> str | None:
-    """The repository's .venv, unless it came with the repository: then running it here would run a stranger's code."""
-    python = root / ".venv" / "bin" / "python"
-    if not python.exists() or not (root / ".venv" / "pyvenv.cfg").is_file():
-        return None
-    return None if git_list(root, "--cached", "--", ".venv") else str(python)
-
-
-def _active_environment() -> str | None:
-    folder = os.environ.get("VIRTUAL_ENV")
-    python = Path(folder, "bin", "python") if folder else None
-    return str(python) if python is not None and python.exists() else None
-
-
-_QUESTION = """
-import sys, json, sysconfig
-try:
-    import importlib.metadata as m
-    version = m.version("pytest")
-except Exception:
-    version = ""
-folders = {sys.prefix, sys.base_prefix, sys.exec_prefix, *sysconfig.get_paths().values(), *sys.path}
-print(json.dumps([sys.version_info[:2], version, sorted(f for f in folders if f)]))
+# Limits itself, then becomes the command after "--"; the files before that take it into a control group. Python code of
+# ours may not do this between fork and exec: this process has threads. What sh adds to the environment is taken away.
+_LAUNCH = """
+while [ "$1" != -- ]; do echo 0 > "$1" || exit; shift; done; shift
+ulimit -c 0
+ulimit -n 1024 2>/dev/null || :  # where less than that is allowed, less it is
+unset PWD OLDPWD SHLVL
+exec "$@"
 """
-
-
-def _ask_interpreter(python: str) -> Interpreter:
-    try:
-        done = subprocess.run(
-            [python, "-I", "-c", _QUESTION],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=60,
-            check=True,
-            cwd="/",
-            env={"PATH": os.environ.get("PATH", os.defpath), "HOME": os.environ.get("HOME", "/")},
-        )
-        version, pytest, folders = json.loads(done.stdout.splitlines()[-1])
-    except (OSError, subprocess.SubprocessError, ValueError, IndexError) as error:
-        hint = "Name a working one with --python."
-        raise InterpreterMissing(f"{python} does not work as a Python interpreter.", hint=hint) from error
-    if tuple(version) < (3, 9):
-        hint = "Name a newer one with --python; Python 3.9 is the oldest that works."
-        raise InterpreterMissing(f"{python} is Python {version[0]}.{version[1]}.", hint=hint)
-    real = os.path.realpath(python)
-    return Interpreter(python, tuple(sorted({*folders, os.path.dirname(os.path.dirname(real))})), pytest)
 
 
 def bubblewrap_works() -> bool:
@@ -298,14 +229,13 @@ class LocalSandbox:
         group = ControlGroup.create(limits)
         try:
             process = subprocess.Popen(
-                command,
+                ["/bin/sh", "-c", _LAUNCH, "sh", *(group.entrances if group else ()), "--", *command],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 env=environment,
                 cwd="/",
                 start_new_session=True,
-                preexec_fn=_prepare_process(group),
             )
         except OSError as error:
             raise SandboxUnavailable(f"The sandbox cannot be started: {error}.") from error
@@ -322,88 +252,7 @@ class LocalSandbox:
         self.channel.close()
 
 
-def _prepare_process(group: ControlGroup | None) -> Callable[[], None]:
-    def prepare() -> None:
-        if group is not None:
-            group.enter()
-        for kind, value in ((resource.RLIMIT_CORE, 0), (resource.RLIMIT_NOFILE, 1024)):
-            hard = resource.getrlimit(kind)[1]
-            value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-            resource.setrlimit(kind, (value, value))
-
-    return prepare
-
-
 def _counts_processes_per_name_space() -> bool:
     """Say whether RLIMIT_NPROC counts only the sandbox's own processes (Linux 5.14), not all of this user's."""
     release = os.uname().release.split(".")
     return (int(release[0]), int("".join(c for c in release[1] if c.isdigit()) or 0)) >= (5, 14)
-
-
-class ControlGroup:
-    """A control group with a limit on memory and on processes, where this user may make one."""
-
-    def __init__(self, folders: list[Path]) -> None:
-        self._folders = folders
-
-    @classmethod
-    def create(cls, limits: Limits) -> ControlGroup | None:
-        """Return a new group, None where that is not allowed."""
-        name = f"egcfg-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-        base = Path("/sys/fs/cgroup")
-        settings = {
-            "memory": {"memory.limit_in_bytes": limits.memory_mib << 20, "memory.memsw.limit_in_bytes": -2},
-            "pids": {"pids.max": limits.processes},
-        }
-        folders = []
-        try:
-            if (base / "cgroup.controllers").exists():
-                if not {"memory", "pids"} <= set((base / "cgroup.subtree_control").read_text().split()):
-                    return None
-                cls._sweep(base)
-                folder = base / name
-                folder.mkdir()
-                folders.append(folder)
-                (folder / "memory.max").write_text(str(limits.memory_mib << 20))
-                (folder / "pids.max").write_text(str(limits.processes))
-            else:
-                for controller, values in settings.items():
-                    cls._sweep(base / controller)
-                    folder = base / controller / name
-                    folder.mkdir()
-                    folders.append(folder)
-                    for file, value in values.items():
-                        if value >= 0:
-                            (folder / file).write_text(str(value))
-        except OSError:
-            cls(folders).remove()
-            return None
-        return cls(folders)
-
-    @staticmethod
-    def _sweep(base: Path) -> None:
-        """Remove the empty groups of processes that were killed before they could."""
-        for folder in base.glob("egcfg-*-*"):
-            if not Path("/proc", folder.name.split("-")[1]).exists():
-                with suppress(OSError):
-                    folder.rmdir()
-
-    def enter(self) -> None:
-        """Move the calling process into the group."""
-        for folder in self._folders:
-            descriptor = os.open(folder / "cgroup.procs", os.O_WRONLY)
-            os.write(descriptor, b"0")
-            os.close(descriptor)
-
-    def remove(self) -> None:
-        """Remove the group once its processes are gone."""
-        for folder in self._folders:
-            for _ in range(100):
-                try:
-                    folder.rmdir()
-                except FileNotFoundError:
-                    break
-                except OSError:
-                    time.sleep(0.01)
-                    continue
-                break

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from runners.choose import open_runner
-from runners.local import LocalRunner, bubblewrap_works, find_interpreter
+from runners.interpreter import find_interpreter
+from runners.local import LocalRunner, bubblewrap_works
 from runners.runner import (
     Execution,
     InterpreterMissing,

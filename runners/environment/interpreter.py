@@ -5,17 +5,14 @@ Nothing is installed: what is on a person's machine is theirs to change. The com
 
 from __future__ import annotations
 
-import json
-import os
 import shlex
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from runners.environment import python_version
 from runners.environment.declared import Rank, canonical, requirement
 from runners.environment.plan import Plan
-from runners.runner import InterpreterMissing
+from runners.interpreter import ask
 
 _QUESTION = """
 import json, sys, importlib.metadata as m
@@ -34,21 +31,8 @@ class Interpreter:
 
 
 def look(path: str) -> Interpreter:
-    """Ask an interpreter what it is and has; in isolated mode, so that no file of the current folder is run."""
-    try:
-        done = subprocess.run(
-            [path, "-I", "-c", _QUESTION],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=60,
-            check=True,
-            cwd="/",
-            env={"PATH": os.environ.get("PATH", os.defpath), "HOME": os.environ.get("HOME", "/")},
-        )
-        version, found = json.loads(done.stdout.splitlines()[-1])
-    except (OSError, subprocess.SubprocessError, ValueError, IndexError) as error:
-        hint = "Name a working one with --python."
-        raise InterpreterMissing(f"{path} does not work as a Python interpreter.", hint=hint) from error
+    """Ask an interpreter what it is and has. Raises InterpreterMissing when it does not answer."""
+    version, found = ask(path, _QUESTION)
     return Interpreter(path, str(version), {canonical(name): str(value) for name, value in dict(found).items()})
 
 
