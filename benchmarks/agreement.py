@@ -26,7 +26,7 @@ from runners import open_runner
 from runners.runner import FunctionKey, Limits, Runner, SuiteRequest, Target, TestRun
 from runners.warm import WarmSession
 
-LIMITS = Limits(suite_timeout_s=1800, test_timeout_s=120, execution_timeout_s=300, workers=1, file_mib=512)
+LIMITS = Limits(suite_timeout_s=3600, test_timeout_s=900, execution_timeout_s=1800, workers=1, file_mib=512)
 PER_SESSION = 150  # tests of one warm execution
 LEVELS = ("import", "swap")
 

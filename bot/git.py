@@ -19,6 +19,7 @@ from pathlib import Path
 
 from bot.errors import EgcfgError, RepositoryError
 from bot.records import Patch
+from runners.leftovers import Scratch
 
 NAME = "egcfg-fix"
 EMAIL = "egcfg-fix@users.noreply.github.com"
@@ -214,14 +215,14 @@ def create_branch(root: Path, name: str, patches: Sequence[Patch], message: str)
     """
     check_branch(root, name)
     base, prefix = head(root), _prefix(root)
-    with tempfile.TemporaryDirectory(prefix="egcfg-git-") as folder:
-        index = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
+    with Scratch() as folder:
+        index = {"GIT_INDEX_FILE": str(folder / "index")}
         _git(root, "read-tree", base, extra=index)
         for patch in patches:
             path = prefix + patch.path
             mode = _mode(root, base, path)
             content = _committed(root, base, path, patch)
-            blob = _stored(root, content, Path(folder) / "blob")
+            blob = _stored(root, content, folder / "blob")
             _git(root, "update-index", "--cacheinfo", f"{mode},{blob},{path}", extra=index)
         tree = _git(root, "write-tree", extra=index).decode().strip()
         commit = _git(root, "commit-tree", "--no-gpg-sign", "-p", base, "-m", message, tree, extra=_identity(root))

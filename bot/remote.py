@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from bot.errors import ConfigError, PublishError
 from bot.git import EMAIL, NAME, SETTINGS, execute
 from bot.github import LOOPBACK, Commit
 from bot.refusals import protected_hint
+from runners.leftovers import Scratch
 
 PROXIES = ("http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY")
 CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO", "GIT_SSL_CAPATH", "CURL_CA_BUNDLE")
@@ -56,8 +56,8 @@ class Remote:
         handle = os.memfd_create("egcfg-fix")  # inherited by those alone whom we tell
         try:
             os.write(handle, f"username=x-access-token\npassword={token}\n".encode())
-            with tempfile.TemporaryDirectory(prefix="egcfg-push-") as folder:
-                remote = cls(url, Path(folder), handle)
+            with Scratch() as folder:
+                remote = cls(url, folder, handle)
                 remote._git("init", "--quiet", "--bare", ".")
                 yield remote
         finally:

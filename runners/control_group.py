@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import time
 import uuid
 from contextlib import suppress
 from pathlib import Path
 
+from runners.leftovers import ended, this_process
 from runners.runner import Limits
 
 
@@ -20,7 +20,7 @@ class ControlGroup:
     @classmethod
     def create(cls, limits: Limits) -> ControlGroup | None:
         """Return a new group, None where that is not allowed."""
-        name = f"egcfg-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        name = f"egcfg.{this_process()}.{uuid.uuid4().hex[:8]}"
         base = Path("/sys/fs/cgroup")
         settings = {
             "memory": {"memory.limit_in_bytes": limits.memory_mib << 20, "memory.memsw.limit_in_bytes": -2},
@@ -54,8 +54,8 @@ class ControlGroup:
     @staticmethod
     def _sweep(base: Path) -> None:
         """Remove the empty groups of processes that were killed before they could."""
-        for folder in base.glob("egcfg-*-*"):
-            if not Path("/proc", folder.name.split("-")[1]).exists():
+        for folder in base.glob("egcfg.*.*"):
+            if ended(folder.name.split(".")[1]):
                 with suppress(OSError):
                     folder.rmdir()
 

@@ -23,6 +23,7 @@ from runners.cold import run_suite
 from runners.environment.image import Builder, Image, Progress, made_files, silent
 from runners.environment.plan import Plan, make_plan, workspace_top
 from runners.environment.wanted import Wanted, supply
+from runners.leftovers import abandoned, owner
 from runners.runner import DockerUnavailable, Limits, RunnerError, SandboxLost, Session, SuiteRequest, SuiteRun, Target
 from runners.shared_folders import shared_folders
 from runners.warm import WarmSession
@@ -146,7 +147,7 @@ class DockerRunner:
                 user=f"{_USER}:{_USER}",
                 working_dir="/",
                 environment=_environment(warm=warm),
-                labels={_LABEL: "1", _OWNER: _owner()},
+                labels={_LABEL: "1", _OWNER: owner()},
                 host_config=self._host_config(overlay),
                 network_disabled=True,
                 hostname="sandbox",
@@ -257,7 +258,7 @@ def provide(
     top = wanted.top or workspace_top(root)
     plan = make_plan(root, top)
     packages = supply(os.environ, plan.indexes)
-    builder = Builder(client, {_OWNER: _owner()}, replace(wanted, top=top), packages, progress)
+    builder = Builder(client, {_OWNER: owner()}, replace(wanted, top=top), packages, progress)
     image = builder.provide(plan, workspace.snapshot)
     with _explained("The engine does not give the generated files"):
         workspace.add(made_files(client, image))
@@ -267,26 +268,9 @@ def provide(
 def sweep(client: Any) -> None:
     """Remove containers whose owner, a process of this machine, is gone."""
     for container in client.api.containers(all=True, filters={"label": _LABEL}):
-        host, _, process = container.get("Labels", {}).get(_OWNER, "").partition("/")
-        if host == socket.gethostname() and not _alive(process):
+        if abandoned(container.get("Labels", {}).get(_OWNER, "")):
             with suppress(DockerException):
                 client.api.remove_container(container["Id"], force=True, v=True)
-
-
-def _owner() -> str:
-    return f"{socket.gethostname()}/{os.getpid()}-{_started(os.getpid())}"
-
-
-def _alive(process: str) -> bool:
-    pid, _, started = process.partition("-")
-    return pid.isdigit() and bool(started) and _started(int(pid)) == started
-
-
-def _started(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
-        return ""
 
 
 def engine_version(timeout_s: float = 10.0) -> str:

@@ -19,6 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 
+from runners.leftovers import Scratch, sweep_folders
 from runners.runner import RunnerError
 
 _SKIPPED_FOLDERS = frozenset(
@@ -41,12 +42,20 @@ class Workspace:
     def __init__(self, root: Path, place: Path | None = None) -> None:
         """Copy the repository at `root` into a folder of its own in `place`, by default the one for temporary files.
 
-        Raises RunnerError when that is impossible.
+        Copies of runs that were killed are removed first. Raises RunnerError when a copy is impossible.
         """
         self.root = Path(root).resolve()
         if not self.root.is_dir():
             raise RunnerError(f"{root} is not a folder.", hint="Give the path of a checkout.")
-        self._folder = Path(tempfile.mkdtemp(prefix="egcfg-fix-", dir=place))
+        try:
+            for folder in {place, None}:
+                sweep_folders(folder)
+            self._scratch = Scratch(place)
+        except OSError as error:
+            hint = "Free some space, or set TMPDIR to a folder that can be written."
+            reason = error.strerror or str(error)
+            raise RunnerError(f"No folder for a copy of the repository can be made: {reason}.", hint=hint) from error
+        self._folder = self._scratch.path
         self.snapshot = self._folder / "snapshot"
         self._archive: bytes | None = None
         self._overlays = 0
@@ -92,11 +101,7 @@ class Workspace:
 
     def close(self) -> None:
         """Remove every copy."""
-        shutil.rmtree(self._folder, ignore_errors=True, onerror=None)
-        if self._folder.exists():  # folders that a test made unreadable
-            for folder, _, _ in os.walk(self._folder):
-                os.chmod(folder, 0o700)
-            shutil.rmtree(self._folder, ignore_errors=True)
+        self._scratch.close()
 
 
 def checked_path(path: str) -> str:

@@ -199,10 +199,10 @@ def abandoned() -> Iterator[tuple[Any, str, str]]:
     image = os.environ.get("EGCFG_BASE_IMAGE", "python:3.11-slim")
     import socket
 
-    from runners.docker import _owner
+    from runners.leftovers import owner
 
-    for owner in (f"{socket.gethostname()}/2147483000-1", _owner()):
-        labels = {"egcfg-fix.sandbox": "1", "egcfg-fix.owner": owner}
+    for name in (f"{socket.gethostname()}/2147483000-1", owner()):
+        labels = {"egcfg-fix.sandbox": "1", "egcfg-fix.owner": name}
         made.append(client.api.create_container(image, command=["true"], labels=labels)["Id"])
     yield client, made[0], made[1]
     for name in made:
