@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +20,7 @@ from docker.types import LogConfig, Mount, Ulimit
 from docker.utils import version_gte
 
 from runners.cold import run_suite
+from runners.engine import CPU, PROCESSES, examined, not_granted
 from runners.environment.image import Builder, Image, Progress, made_files, silent
 from runners.environment.plan import Plan, make_plan, workspace_top
 from runners.environment.wanted import Wanted, supply
@@ -32,12 +33,11 @@ from runners.workspace import Workspace
 
 _INSIDE = "/repo"
 _USER = 10001
-_INODES = 200_000  # each takes a kilobyte of the kernel's memory
+_SHARED = 8  # sandboxes that may each have all their processes, where only their sum can be limited
 _LABEL, _OWNER = "egcfg-fix.sandbox", "egcfg-fix.owner"
 _START = (
     'p=$(command -v python || command -v python3) || { echo "no python in this image" >&2; exit 127; }; exec "$p" "$@"'
 )
-_LIMITERS = {"MemoryLimit": "memory", "PidsLimit": "processes", "CpuCfsQuota": "processor time"}
 _HINT_FULL = "Free some space on the engine's disk (`docker system df` shows what uses it), then run again."
 _HINT = "Start Docker (see `docker version`), or use --runner local with bubblewrap."
 
@@ -71,6 +71,7 @@ class DockerRunner:
         """
         self.notes: list[str] = []
         self.runtime = runtime
+        self.unlimited: tuple[str, ...] | None = ()  # what the user was told is not limited; None until it is known
         wanted = wanted or Wanted()
         wanted = replace(wanted, image=image or wanted.image, base=base or wanted.base)
         self._limits, self._root, self._arguments = limits, Path(root).resolve(), tuple(pytest_args)
@@ -79,7 +80,7 @@ class DockerRunner:
         try:
             with _explained("The engine does not answer"):
                 sweep(self._client)
-                self._examine(self._client.info())
+                self.engine = examined(self._client.info(), self._client.version(), runtime)
                 self._shared = shared_folders(self._container)
             self._workspace = Workspace(self._root, self._shared.place(os.environ))
         except BaseException:
@@ -88,7 +89,9 @@ class DockerRunner:
         try:
             self.environment, self.plan = provide(self._client, self._root, self._workspace, wanted, progress)
             self.image = self.environment.tag
-            self.notes += self.environment.notes
+            self.notes += [*self.engine.notes(), *self.environment.notes]
+            if not self.engine.usual:
+                self._try()
         except BaseException:
             self.close()
             raise
@@ -121,21 +124,14 @@ class DockerRunner:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _examine(self, engine: Mapping[str, Any]) -> None:
-        """Refuse a runtime that the engine does not list, and note what it cannot limit."""
-        runtimes = sorted(engine.get("Runtimes") or ())
-        if self.runtime and self.runtime not in runtimes:
-            raise DockerUnavailable(
-                f"The engine has no runtime {self.runtime!r}; it lists {', '.join(runtimes) or 'none'}.",
-                hint="Install it and name it in the engine's daemon.json, or leave --runtime out.",
-            )
-        if self.runtime:
-            self.notes.append(f"Containers run under the engine's runtime {self.runtime}.")
-        lacks = [what for key, what in _LIMITERS.items() if engine.get(key) is False]
-        if lacks:
-            self.notes.append(f"The engine cannot limit {', '.join(lacks)} here; give its user the control groups.")
-        if not any("seccomp" in str(option) for option in engine.get("SecurityOptions") or ()):
-            self.notes.append("The engine filters no system calls; only the harness does.")
+    def _try(self) -> None:
+        """Start one sandbox to see which limits it has, and say which it has not before anything runs."""
+        self.unlimited = None
+        sandbox = self._start(None)
+        sandbox.close()
+        self.unlimited = tuple(sandbox.unlimited)
+        if self.unlimited:
+            self.notes.append(self.engine.unlimited(self.unlimited))
 
     def _start(self, overlay: Path | None, *, warm: bool = False) -> DockerSandbox:
         with _explained("The engine did not start the sandbox"):
@@ -160,24 +156,33 @@ class DockerRunner:
             with _explained("The engine did not start the sandbox"):
                 wire = self._client.api.attach_socket(name, params={"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1})
                 self._client.api.start(name)
+                granted = self._client.api.inspect_container(name).get("HostConfig") or {}
             sandbox = DockerSandbox(self, name, wire)
         except BaseException:
             _hang_up(wire)
             self._remove(name)
             raise
-        complaint = _weakness(sandbox.hello)
+        sandbox.unlimited = not_granted(granted, made.get("Warnings") or (), sandbox.hello.limits)
+        complaint = _weakness(sandbox.hello) or self._unforeseen(sandbox.unlimited)
         if complaint:
             sandbox.close()
             raise DockerUnavailable(f"The engine does not isolate containers: {complaint}.", hint=_HINT)
         return sandbox
 
+    def _unforeseen(self, unlimited: Sequence[str]) -> str:
+        """Say what a sandbox is not limited in although nobody was told; "" while the first one is tried."""
+        if self.unlimited is None:
+            return ""
+        more = [what for what in unlimited if what not in self.unlimited]
+        return f"their {' and '.join(more)} is without limit" if more else ""
+
     def _host_config(self, overlay: Path | None) -> Any:
         limits = self._limits
-        room = "rw,exec,nosuid,nodev,size={}m,nr_inodes=" + f"{_INODES},mode=1777"
-        tmpfs = {"/tmp": room.format(max(64, limits.memory_mib // 2))}  # files in memory count as memory
+        room = self.engine.folder
+        tmpfs = {"/tmp": room(max(64, limits.memory_mib // 2))}  # files in memory count as memory
         mounts = []
         if overlay is None:
-            tmpfs[_INSIDE] = room.format(limits.memory_mib)
+            tmpfs[_INSIDE] = room(limits.memory_mib)
         else:
             mounts.append(Mount(_INSIDE, self._shared.seen(overlay), type="bind", read_only=True))
         return self._client.api.create_host_config(
@@ -185,10 +190,10 @@ class DockerRunner:
             read_only=True,
             cap_drop=["ALL"],
             security_opt=["no-new-privileges:true"],
-            pids_limit=limits.processes,
+            pids_limit=self.engine.processes(limits),
             mem_limit=f"{limits.memory_mib}m",
             memswap_limit=f"{limits.memory_mib}m",
-            nano_cpus=int(limits.cpus * 1e9),
+            nano_cpus=None if CPU in self.engine.lacks else int(limits.cpus * 1e9),  # Docker would refuse
             ipc_mode="private",
             shm_size="16m",
             tmpfs=tmpfs,
@@ -198,6 +203,14 @@ class DockerRunner:
             cgroupns="private" if version_gte(self._client.api.api_version, "1.41") else None,
             runtime=self.runtime or None,
         )
+
+    def shared_processes(self) -> int:
+        """Return how many processes the sandboxes of this engine may have together, 0 when each has its own limit.
+
+        The kernel counts by user where there are no control groups, and the sandboxes of an engine are one user.
+        """
+        lacks = PROCESSES in (*self.engine.lacks, *(self.unlimited or ()))
+        return _SHARED * self._limits.processes if lacks else 0
 
     def _container(self, name: str) -> dict[str, Any] | None:
         try:
@@ -230,12 +243,13 @@ class DockerSandbox:
 
     def __init__(self, runner: DockerRunner, name: str, wire: Any) -> None:
         self.root = _INSIDE
+        self.unlimited: Sequence[str] = ()  # what the engine does not limit in it
         connection: socket.socket = getattr(wire, "_sock", wire)
         self._wire = wire
         stream = SocketStream(connection, lambda: runner._last_words(name), lambda: runner._remove(name))
         self.channel = Channel(stream)
         try:
-            self.hello: Hello = self.channel.boot(root=_INSIDE, tmp="/tmp", was="")
+            self.hello: Hello = self.channel.boot(root=_INSIDE, tmp="/tmp", was="", processes=runner.shared_processes())
         except SandboxLost:
             self.close()
             raise

@@ -2599,7 +2599,7 @@ class Server:
         self._reply(
             {"k": "hello", "protocol": PROTOCOL, "python": sys.version.split()[0], "pytest": pytest}
             | {"pid": os.getpid(), "uid": os.getuid(), "status": _own_status(), "interfaces": _interfaces()}
-            | {"denied": self.denied}
+            | {"denied": self.denied, "limits": _own_limits()}
         ) if sys.version_info >= (3, 9) else None
 
     def do_files(self, request):
@@ -2884,6 +2884,23 @@ def _own_status():
     with contextlib.suppress(OSError), _open("/proc/self/status") as file:
         pairs = (line.split(":", 1) for line in file if ":" in line)
         found.update((name, value.strip()) for name, value in pairs if name in wanted)
+    return found
+
+
+_LIMITS = {  # under /sys/fs/cgroup: version 2, version 1
+    "memory": ("memory.max", "memory/memory.limit_in_bytes"),
+    "processes": ("pids.max", "pids/pids.max"),
+    "processor time": ("cpu.max", "cpu/cpu.cfs_quota_us"),
+}
+
+
+def _own_limits():
+    """Return what our control group says it is limited to; nothing of what cannot be read."""
+    found = {}
+    for name, paths in _LIMITS.items():
+        for path in paths:
+            with contextlib.suppress(OSError, UnicodeDecodeError), _open("/sys/fs/cgroup/" + path) as file:
+                found[name] = file.read(80).strip()
     return found
 
 

@@ -267,6 +267,8 @@ class Hello:
         status = frame.get("status")
         self.status = {text(k, 20): text(v, 40) for k, v in status.items()} if isinstance(status, dict) else {}
         self.denied = frame.get("denied") is True  # whether our own filter of system calls is in force
+        limits = frame.get("limits")
+        self.limits = {text(k, 20): text(v, 80) for k, v in limits.items()} if isinstance(limits, dict) else {}
         interfaces = frame.get("interfaces")
         self.interfaces = [text(name, 40) for name in interfaces] if isinstance(interfaces, list) else []
 

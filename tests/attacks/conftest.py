@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,5 +23,6 @@ def attacked_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def docker_arena(attacked_root: Path) -> Iterator[Arena]:
     """The repository in a warm session of a real container; every attack meets the same one."""
-    with DockerRunner(attacked_root, LIMITS) as runner, runner.open_session(TARGET, NODES) as session:
+    runtime = os.environ.get("EGCFG_RUNTIME", "")
+    with DockerRunner(attacked_root, LIMITS, runtime=runtime) as runner, runner.open_session(TARGET, NODES) as session:
         yield Arena(runner, session)
