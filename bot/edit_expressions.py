@@ -58,7 +58,11 @@ _SIBLINGS = (
     "heappush heappop", "heappushpop heapreplace", "nlargest nsmallest", "bisect_left bisect_right bisect",
     "permutations combinations product", "match search fullmatch", "copy deepcopy", "update setdefault",
     "write writelines", "read readline readlines", "range enumerate", "gcd lcm", "zip zip_longest",
-    "insert append", "abs int", "replace removeprefix removesuffix", "encode decode", "sort reverse",
+    "insert append", "abs int", "replace removeprefix removesuffix", "encode decode", "sort reverse", "array asarray",
+    "std var", "mean median average", "argmin argmax", "zeros ones", "zeros_like ones_like", "hstack vstack",
+    "head tail", "iloc loc", "year month day", "hour minute second", "days seconds total_seconds", "weekday isoweekday",
+    "group groups groupdict", "stem name suffix", "dirname basename", "wait gather", "popitem pop",
+    "ROUND_HALF_UP ROUND_HALF_EVEN ROUND_DOWN ROUND_UP ROUND_HALF_DOWN",
 )  # fmt: skip
 
 
@@ -108,6 +112,7 @@ _EXTRA_ARGUMENTS = {
     "open": ("'w'", "encoding='utf-8'"), "next": ("None",), "getattr": ("None",), "dumps": ("sort_keys=True",),
     "reduce": ("0", "1"), "replace": ("1",), "rstrip": ("'\\n'",), "setdefault": ("[]", "0"), "index": ("1",),
     "isinstance": (), "deque": ("maxlen=1",), "mkdir": ("exist_ok=True", "parents=True"), "range": (),
+    "popitem": ("last=False",), "mean": ("axis=0", "axis=1", "keepdims=True"), "std": ("axis=0", "axis=1", "ddof=1"),
     "makedirs": ("exist_ok=True",), "match": ("re.IGNORECASE",), "search": ("re.IGNORECASE",),
 }  # fmt: skip
 
@@ -485,6 +490,8 @@ def _add_arguments(view: FunctionView, node: ast.Call, name: str) -> Proposals:
                 yield "ARG", 0.5, view.replace(parts[0], f"{view.raw(parts[0])}, default={value}")  # type: ignore[arg-type]
         return
     present = {keyword.arg for keyword in node.keywords}
+    if "axis" in present and "keepdims" not in present:
+        yield "ARG", 1.5, _append_argument(view, node, "keepdims=True")
     for extra in _EXTRA_ARGUMENTS.get(name, ()):
         if extra.partition("=")[0] not in present:
             yield "ARG", 0.8, _append_argument(view, node, extra)

@@ -133,7 +133,7 @@ def _edit_if(view: FunctionView, node: ast.If) -> Proposals:
     for text in ("True", "False"):
         yield "COND_DROP", 0.7, view.replace(node.test, text)
     if node.orelse and not view.text.startswith("elif", view.start(node.orelse[0])):
-        one, other = _lines_of(view, node.body), _lines_of(view, node.orelse)
+        one, other = view.whole_lines(node.body), view.whole_lines(node.orelse)
         if one and other and node.body[0].col_offset == node.orelse[0].col_offset:
             text_one, text_other = view.text[slice(*one)], view.text[slice(*other)]
             yield "CONTROL", 2.0, ((*one, text_other), (*other, text_one))
@@ -158,19 +158,6 @@ def _exchange_names(view: FunctionView, node: ast.stmt) -> Proposals:
         for replacement in view.variables[:8] if len(uses) > 1 else ():
             if replacement != one:
                 yield "VAR", 0.4, tuple((view.start(name), view.end(name), replacement) for name in uses)
-
-
-def _lines_of(view: FunctionView, statements: Sequence[ast.stmt]) -> tuple[int, int] | None:
-    """Return the offsets of the whole lines of `statements`, or None if they share a line with something else."""
-    first, last = statements[0], statements[-1]
-    start, end = view.start(first), view.end(last)
-    begin = view.text.rfind("\n", 0, start) + 1
-    finish = view.text.find("\n", end)
-    finish = len(view.text) if finish < 0 else finish + 1
-    rest = view.text[end:finish].strip()
-    if view.text[begin:start].strip() or (rest and not rest.startswith("#")):
-        return None
-    return begin, finish
 
 
 def _has_multiline_string(statements: Sequence[ast.stmt]) -> bool:
@@ -199,7 +186,7 @@ def _edit_block(view: FunctionView, block: Block) -> Proposals:
 
 def _delete(view: FunctionView, statements: list[ast.stmt]) -> Proposals:
     for statement in statements:
-        lines = _lines_of(view, [statement])
+        lines = view.whole_lines([statement])
         if lines is None or len(statements) == 1:
             yield "STMT_DEL", 0.7, ((view.start(statement), view.end(statement), "pass"),)
         else:
@@ -207,7 +194,7 @@ def _delete(view: FunctionView, statements: list[ast.stmt]) -> Proposals:
 
 
 def _swap_neighbours(view: FunctionView, statements: list[ast.stmt]) -> Proposals:
-    whole = [_lines_of(view, [statement]) for statement in statements]
+    whole = [view.whole_lines([statement]) for statement in statements]
     for one, other in itertools.pairwise(whole):
         if one and other:
             texts = view.text[slice(*one)], view.text[slice(*other)]
@@ -222,7 +209,7 @@ def _swap_neighbours(view: FunctionView, statements: list[ast.stmt]) -> Proposal
 def _indent_and_dedent(view: FunctionView, block: Block) -> Proposals:
     statements = block.statements
     for index, statement in enumerate(statements):
-        lines = _lines_of(view, statements[index:])
+        lines = view.whole_lines(statements[index:])
         if block.owner and index and lines and not _has_multiline_string(statements[index:]):
             outer = view.offset(block.owner.lineno, block.owner.col_offset)
             step = statement.col_offset - block.owner.col_offset
@@ -230,18 +217,18 @@ def _indent_and_dedent(view: FunctionView, block: Block) -> Proposals:
             end = view.end(block.owner)
             if lines[1] >= end and outer >= view.body_start:
                 yield "STMT_MOVE", 1.5, ((*lines, moved),)
-            elif (after := _lines_of(view, [block.owner])) is not None:
+            elif (after := view.whole_lines([block.owner])) is not None:
                 yield "STMT_MOVE", 1.0, ((*lines, ""), (after[1], after[1], moved))
         deeper = _last_block(statement)
         for stop in range(index + 2, min(index + 4, len(statements) + 1)):
             following = statements[index + 1 : stop]
-            lines = _lines_of(view, following)
+            lines = view.whole_lines(following)
             if deeper and lines and not _has_multiline_string(following):
                 by = deeper[0].col_offset - following[0].col_offset
                 moved = _shift(view.text[slice(*lines)], by)
                 if deeper[0].lineno != statement.lineno:
                     yield "STMT_MOVE", 1.5, ((*lines, moved),)
-                    last = _lines_of(view, deeper[-1:])
+                    last = view.whole_lines(deeper[-1:])
                     if last and isinstance(deeper[-1], (ast.Return, ast.Raise, ast.Break, ast.Continue)):
                         yield "STMT_MOVE", 0.5, ((last[0], last[0], moved), (*lines, ""))
 
@@ -257,12 +244,12 @@ def _last_block(statement: ast.stmt) -> list[ast.stmt]:
 def _drop_guards(view: FunctionView, statements: list[ast.stmt]) -> Proposals:
     """Replace `if c: body` by its body; put a statement under a condition of the function."""
     for statement in statements:
-        lines = _lines_of(view, [statement])
+        lines = view.whole_lines([statement])
         if lines is None or _has_multiline_string([statement]):
             continue
         if isinstance(statement, ast.If) and not view.text.startswith("elif", view.start(statement)):
             for branch in (statement.body, statement.orelse):
-                inner = _lines_of(view, branch) if branch else None
+                inner = view.whole_lines(branch) if branch else None
                 if inner:
                     by = statement.col_offset - branch[0].col_offset
                     yield "COND_DROP", 1.0, ((*lines, _shift(view.text[slice(*inner)], by)),)
@@ -290,7 +277,7 @@ def _guards(view: FunctionView, statement: ast.stmt) -> dict[str, float]:
 def _insert(view: FunctionView, block: Block) -> Proposals:
     """Insert a statement from templates made of the function's own names and lines."""
     statements = block.statements
-    whole = [_lines_of(view, [statement]) for statement in statements]
+    whole = [view.whole_lines([statement]) for statement in statements]
     for index, (statement, lines) in enumerate(zip(statements, whole, strict=True)):
         if lines is None:
             continue

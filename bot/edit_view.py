@@ -168,6 +168,18 @@ class FunctionView:
             text = f"({text})"
         return ((self.start(node), self.end(node), text),)
 
+    def whole_lines(self, statements: Sequence[ast.stmt]) -> tuple[int, int] | None:
+        """Return the offsets of the whole lines of `statements`, or None if they share a line with something else."""
+        first, last = statements[0], statements[-1]
+        start, end = self.start(first), self.end(last)
+        begin = self.text.rfind("\n", 0, start) + 1
+        finish = self.text.find("\n", end)
+        finish = len(self.text) if finish < 0 else finish + 1
+        rest = self.text[end:finish].strip()
+        if self.text[begin:start].strip() or (rest and not rest.startswith("#")):
+            return None
+        return begin, finish
+
     # names and expressions
 
     @cached_property
@@ -413,3 +425,16 @@ def apply(text: str, spans: Sequence[Span]) -> str:
         pieces += [text[end:start], replacement]
         end = stop
     return "".join(pieces) + text[end:]
+
+
+def insertions(view: FunctionView, line: str) -> Iterator[tuple[Span, ...]]:
+    """Yield what puts `line` before the first or the last statement of the function's own block, or behind the last."""
+    statements = view.blocks[0].statements if view.blocks else []
+    for statement in dict.fromkeys([*statements[:2], *statements[-1:]]):
+        lines = view.whole_lines([statement])
+        if lines is not None:
+            yield ((lines[0], lines[0], f"{' ' * statement.col_offset}{line}\n"),)
+    last = view.whole_lines(statements[-1:]) if statements else None
+    if last is not None and not isinstance(statements[-1], (ast.Return, ast.Raise)):
+        newline = "" if view.text[: last[1]].endswith("\n") else "\n"
+        yield ((last[1], last[1], f"{newline}{' ' * statements[-1].col_offset}{line}\n"),)

@@ -17,6 +17,8 @@ from types import CodeType
 from typing import Any
 
 from bot.edit_expressions import edit_expressions
+from bot.edit_guards import edit_guards
+from bot.edit_omissions import edit_omissions
 from bot.edit_parameters import edit_parameters
 from bot.edit_statements import edit_statements
 from bot.edit_view import FunctionView, apply, in_order
@@ -32,6 +34,7 @@ WEIGHTS = {
     "COND_ADD": 4.5, "COND_DROP": 2.0, "CALL_ADD": 4.0, "CALL_DROP": 2.0, "FUNC": 4.0, "ATTR": 2.5, "ARG": 5.0,
     "SUBSCRIPT": 3.5, "OPERAND_SWAP": 2.5, "RETURN": 4.0, "STMT_ADD": 4.0, "STMT_DEL": 2.0, "STMT_MOVE": 2.5,
     "CONTROL": 2.5, "LIT": 3.0, "EXPR_REPLACE": 3.5, "INIT": 1.0, "EXC": 0.5, "EXCHANGE": 1.5,
+    "AWAIT": 4.0, "GUARD": 3.0, "LEFT_OUT": 3.0,
 }  # fmt: skip
 
 
@@ -86,7 +89,9 @@ def same_code(one: str, other: str) -> bool:
 
 def _ranked(view: FunctionView) -> list[tuple[float, str, int, str]]:
     """Return (weight, operator, first offset, text) for every distinct text, heaviest first; not yet compiled."""
-    offered = itertools.chain(edit_expressions(view), edit_statements(view), edit_parameters(view))
+    offered = itertools.chain(
+        edit_expressions(view), edit_statements(view), edit_parameters(view), edit_guards(view), edit_omissions(view)
+    )
     remembers = re.compile(rf"\b(?:{'|'.join(view.forgotten)})\b") if view.forgotten else None
     proposals = [(operator, share, in_order(spans)) for operator, share, spans in offered]
     totals: dict[str, float] = {}

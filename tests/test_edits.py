@@ -8,6 +8,7 @@ import warnings
 
 import pytest
 
+from bot.decoding.edit_pool import names_in_scope
 from bot.edits import WEIGHTS, Edit, same_code, single_edits
 from bot.functions import FunctionText, functions_in
 
@@ -295,3 +296,105 @@ def test_candidates_that_python_warns_about_are_tried_in_silence():
         assert single_edits(text)
         assert same_code(text.text, text.text)
     assert told == []
+
+
+def edited_in(source: str, repaired: str, which: int = -1) -> Edit | None:
+    """Return the edit that turns one function of `source` into that of `repaired`, with what its file has in scope."""
+    code = textwrap.dedent(source).lstrip("\n").encode()
+    text, wanted = functions_in(code)[which], functions_in(textwrap.dedent(repaired).lstrip("\n").encode())[which].text
+    found = single_edits(text, names=names_in_scope(code, text))
+    return next((edit for edit in found if same_code(text.header + edit.body, wanted)), None)
+
+
+@pytest.mark.parametrize(
+    ("operator", "faulty", "repaired"),
+    [
+        ("GUARD", "if a.x > 1:\n        return 2", "if a is not None and a.x > 1:\n        return 2"),
+        ("GUARD", "if text.strip() == b:\n        return 2", "if not text or text.strip() == b:\n        return 2"),
+        ("GUARD", "m = a(b)\n    return m.x", "m = a(b)\n    if m is None: return None\n    return m.x"),
+        (
+            "GUARD",
+            "for x in items:\n        y = a(x)\n        b(y)",
+            "for x in items:\n        y = a(x)\n        if y is None: continue\n        b(y)",
+        ),
+        ("GUARD", "return a", "return max(a, 0)"),
+        ("GUARD", "return a // b", "return -(-a // b)"),
+        ("GUARD", "return text.split(',')", "text = text.strip()\n    return text.split(',')"),
+        ("LEFT_OUT", "return max(items, key=lambda x: -x[1])", "return max(items, key=lambda x: (-x[1], x[0]))"),
+        ("LEFT_OUT", "return [lambda: x for x in items]", "return [lambda x=x: x for x in items]"),
+        ("OPERAND_SWAP", "return (a.x, a.y) < (b.x, b.y)", "return (a.y, a.x) < (b.y, b.x)"),
+        ("OPERAND_SWAP", "return {**a, **(b or {})}", "return {**(b or {}), **a}"),
+        ("LIT", "return f'{a}'", "return f'{a:02d}'"),
+        ("FUNC", "return a.var()", "return a.std()"),
+        ("ARG", "return a.sum(axis=1)", "return a.sum(axis=1, keepdims=True)"),
+        ("RETURN", "items[a] = b", "items[a] = b\n    return items[a]"),
+    ],
+)
+def test_what_people_leave_out_is_put_back(operator: str, faulty: str, repaired: str) -> None:
+    edit = edit_to(*one_line(faulty, repaired))
+    assert edit is not None, repaired
+    assert edit.operator == operator
+
+
+def test_a_parameter_that_may_be_none_gets_something_in_its_place() -> None:
+    assert edit_to("def f(tags=None):\n    return set(tags)\n", "def f(tags=None):\n    return set(tags or [])\n")
+    assert edit_to("def f(log=None):\n    a.log = log\n", "def f(log=None):\n    a.log = [] if log is None else log\n")
+    assert not edit_to("def f(tags=()):\n    return set(tags)\n", "def f(tags=()):\n    return set(tags or [])\n")
+
+
+def test_the_last_group_behind_a_loop_is_put_back() -> None:
+    loop = (
+        "def f(xs):\n    some = []\n    for x in xs:\n        some.append(x)\n        if x:\n            yield some\n"
+    )
+    assert edit_to(loop, loop + "    if some: yield some\n")
+
+
+@pytest.mark.parametrize(
+    ("faulty", "repaired"), [("return a()", "return await a()"), ("self.q.put(a)", "await self.q.put(a)")]
+)
+def test_a_forgotten_await_is_among_the_first_repairs(faulty: str, repaired: str) -> None:
+    source = "class C:\n    async def f(self, a):\n        {}\n"
+    edit = edited_in(source.format(faulty), source.format(repaired))
+    assert edit is not None
+    assert edit.operator == "AWAIT"
+    assert edit.weight > 0.01
+    assert edited_in(source.replace("async ", "").format(faulty), source.format(repaired)) is None
+
+
+CLASS = """
+    class Base:
+        log: list
+
+        def save(self, item):
+            self.log = item
+
+        def full(self):
+            return 1
+
+    class Store(Base):
+        closed = False
+        def put(self, item):
+            self.closed = None
+            {}
+"""
+
+
+@pytest.mark.parametrize(
+    ("faulty", "repaired"),
+    [
+        ("x = item", "x = item; super().put(item)"),
+        ("x = item", "x = item; self.save(item)"),
+        ("x = item", "x = item; self.log.append(item)"),
+        ("x = item", "x = item; self.closed = True"),
+        ("x = self.closed", "x = self.full()"),
+    ],
+)
+def test_calls_and_changes_of_state_that_are_missing_are_found_in_the_class_and_its_bases(faulty, repaired):
+    lines = repaired.replace("; ", "\n            ")
+    assert edited_in(CLASS.format(faulty), CLASS.format(lines)) is not None
+
+
+def test_another_type_is_refused_as_operators_do() -> None:
+    source = "class P:\n    def __eq__(self, other):\n        {}return self.x == other.x\n"
+    guard = "if not isinstance(other, type(self)): return NotImplemented\n        "
+    assert edited_in(source.format(""), source.format(guard)) is not None

@@ -284,7 +284,8 @@ class Stack:
         return self.items.pop(0)
 """
     function = find_function(source, "Stack.pop", 11)
-    assert names_in_scope(source, function) == ["self.items", "self.pop", "os", "down", "LIMIT", "Stack"]
+    names = ["self.items", "self.pop", "os", "down", "LIMIT", "Stack", "self.pop()"]
+    assert names_in_scope(source, function) == names
 
 
 TWICE_WRONG = SOURCE.replace(b"if value < low", b"if value > low", 1)

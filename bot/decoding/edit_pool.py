@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bot.decoding.prompt import Prompt
@@ -20,6 +20,7 @@ from bot.models.language_model import Branch, LanguageModel
 from bot.syntax import parsed
 
 MAX_NAMES = 60
+MAX_METHODS = 10
 CHUNK = 400  # edits that the model ranks at a time, so that running them can start
 TRUST = 0.5  # weight of the model against the prior; measured with the embedded model by benchmarks.ranking
 NEARBY = 32  # edits of the next lines that the model ranks at a statement boundary
@@ -164,16 +165,19 @@ def _replaced(whole: Sequence[str], rest: str, line: int, text: str) -> int:
 
 
 def names_in_scope(source: bytes, function: FunctionText) -> list[str]:
-    """Return what a body may name beside its own names: attributes of its `self`, then the module's names; in order."""
+    """Return what a body may name beside its own names: what its `self` has, then the module's names; in order.
+
+    "self.x" is an attribute or a method, "self.save(notes)" a method with its parameters, "super()" stands for a base.
+    """
     try:
         tree = parsed(source)
     except (SyntaxError, ValueError):
         return []
     *_, owner, _ = ["", "", *function.qualname.split(".")]
     names: dict[str, None] = {}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ClassDef) and node.name == owner:
-            names |= dict.fromkeys(_members(node))
+    classes = {node.name: node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
+    for node in _with_bases(owner, classes):
+        names |= dict.fromkeys(_members(node))
     for statement in tree.body:
         if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             names[statement.name] = None
@@ -183,15 +187,49 @@ def names_in_scope(source: bytes, function: FunctionText) -> list[str]:
             names |= {
                 n.id: None for n in ast.walk(statement) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
             }
-    return [name for name in names if name not in ("*", function.name, "annotations")][:MAX_NAMES]
+    found = [name for name in names if name not in ("*", function.name, "annotations")][:MAX_NAMES]
+    if owner in classes:
+        bases = [base for base in classes[owner].bases if not (isinstance(base, ast.Name) and base.id == "object")]
+        found += ["super()"] if bases else []
+        found += _callable_members(_with_bases(owner, classes))[:MAX_METHODS]
+    return found
+
+
+def _with_bases(owner: str, classes: Mapping[str, ast.ClassDef]) -> list[ast.ClassDef]:
+    """Return the class of this name and those of its bases that the module defines, nearest first."""
+    found: dict[str, ast.ClassDef] = {}
+    waiting = [owner]
+    while waiting:
+        name = waiting.pop(0)
+        if name in classes and name not in found:
+            found[name] = classes[name]
+            waiting += [base.id for base in classes[name].bases if isinstance(base, ast.Name)]
+    return list(found.values())
 
 
 def _members(owner: ast.ClassDef) -> list[str]:
-    """Return "self.x" for what the class's methods store in `self`, and for its methods."""
+    """Return "self.x" for what the class's methods store in `self`, for its declared fields and for its methods."""
     stored = [
         f"self.{node.attr}"
         for node in ast.walk(owner)
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "self"
     ]
+    fields = [
+        f"self.{node.target.id}"
+        for node in owner.body
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+    ]
     methods = [f"self.{node.name}" for node in owner.body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
-    return [name for name in [*stored, *methods] if not name.startswith("self.__")]
+    return [name for name in [*stored, *fields, *methods] if not name.startswith("self.__")]
+
+
+def _callable_members(owners: Sequence[ast.ClassDef]) -> list[str]:
+    """Return "self.save(notes)" for the plain methods of these classes that take at most one argument."""
+    found: dict[str, None] = {}
+    for node in [node for owner in owners for node in owner.body]:
+        if isinstance(node, ast.FunctionDef) and not node.name.startswith("__") and not node.decorator_list:
+            names = [argument.arg for argument in [*node.args.posonlyargs, *node.args.args]]
+            required = names[1 : len(names) - len(node.args.defaults)]
+            if names[:1] == ["self"] and len(required) <= 1 and not any(d is None for d in node.args.kw_defaults):
+                found[f"self.{node.name}({', '.join(required)})"] = None
+    return list(found)
