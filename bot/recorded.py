@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, get_args
 
-from bot.records import Emit, Origin
+from bot.records import Candidate, Emit, Origin, Spent, Suspect
 from runners.runner import Execution, Outcome, Session, Target, TestRun
 
 OUTCOMES = frozenset(get_args(Outcome))
@@ -41,6 +41,22 @@ class Earlier:
 
     failed: Mapping[str, Failed] = field(default_factory=dict)
     proposals: tuple[Proposal, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What an earlier run knows, and what of the checkout must be the same for that to hold."""
+
+    checkout: str
+    earlier: Earlier = field(default_factory=Earlier)
+
+    def proposals(self, suspect: Suspect) -> list[Candidate]:
+        """Return what was proposed for this function before, to be judged again."""
+        return [
+            Candidate(suspect, one.body, one.origin, f"{one.setting} (earlier run)".strip(), one.logprob, Spent())
+            for one in self.earlier.proposals
+            if (one.path, one.qualname) == (suspect.key.path, suspect.key.qualname)
+        ]
 
 
 def digest(content: bytes) -> str:

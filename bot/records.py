@@ -90,6 +90,20 @@ class Budget:
                 return name
         return ""
 
+    def left(self, spent: Spent, share: float = 1.0) -> Budget:
+        """Return `share` of what `spent` leaves."""
+
+        def part(limit: int | None, used: int) -> int | None:
+            return None if limit is None else max(0, int((limit - used) * share))
+
+        seconds = None if self.seconds is None else max(0.0, (self.seconds - spent.seconds) * share)
+        return Budget(
+            seconds,
+            part(self.tokens, spent.tokens),
+            part(self.positions, spent.positions),
+            part(self.executions, spent.executions),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Setting:

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from bot.blame import without_suspects
 from bot.config import Config
 from bot.errors import ModelMissing, RepositoryError
-from bot.pipeline import combined, find, repair, without_suspects
+from bot.pipeline import combined, find, repair
 from bot.records import Budget, TestFailure
 from runners.runner import FunctionKey
 from tests.fakes import ScriptedModel

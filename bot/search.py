@@ -1,0 +1,237 @@
+"""The search for one group of failures: suspects in order, candidates in order, until a patch is published.
+
+What the search in the code and the one in stale tests have in common: the split of the budget over the attempts, the
+sandbox of one function, the lots of passing bodies and when one of them is good enough. Each says itself where further
+bodies come from and how one is judged. Knows the stages from `generate` to `verify`, like `bot.pipeline` the others.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from bot.blame import without_suspects
+from bot.checkout import Checkout
+from bot.config import Config
+from bot.context import build_task
+from bot.decoding.edit_pool import names_in_scope
+from bot.decoding.trials import Progress
+from bot.functions import FunctionText, find_function
+from bot.generate import Arm, generate
+from bot.guides import guards, split_guides
+from bot.patches import make_patch, moved_function
+from bot.ranking import ranked, score
+from bot.recorded import Memory, RecordedSession, session_key
+from bot.records import Budget, Candidate, Discovery, Emit, Patch, Repair, Spent, Suspect, TestFailure, Verdict
+from runners.runner import Runner, SandboxLost, Session, Target
+
+if TYPE_CHECKING:
+    from bot.models.language_model import LanguageModel
+
+FIRST_SHARE = 0.5  # of the budget that is left, for each suspect but the last
+PAIR_SHARE = 0.3  # of the budget, kept for bodies of two functions where several are to blame
+BETTER = 3  # bodies of one function that do better than the faulty one, on which another is regenerated
+SUSPECT_PATCHES = 3  # so many patches judged "suspect" end the search in one function
+JUDGED = 5  # passing bodies of one lot that are judged, best first
+
+Aim = tuple[Suspect, Patch | None]  # the function to regenerate, and what stands changed meanwhile
+Judged = tuple[Candidate, Patch, Verdict]
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One function that is regenerated for a group of failures. `function` and `source`: as they are with `base`."""
+
+    failures: tuple[TestFailure, ...]
+    suspect: Suspect
+    function: FunctionText
+    source: bytes
+    guides: Sequence[str]
+    held_out: Sequence[str]
+    base: Patch | None  # what stands changed meanwhile and becomes part of the patch
+
+
+@dataclass(slots=True)
+class Search(ABC):
+    """One search. `spent` is what it used, at any time and after the last attempt."""
+
+    checkout: Checkout
+    config: Config
+    discovery: Discovery
+    runner: Runner
+    model: LanguageModel | None
+    emit: Emit
+    arms: Sequence[Arm]
+    clock: Callable[[], float]
+    memory: Memory
+    proven: Sequence[Patch] = ()  # published for other groups
+    spent: Spent = field(default_factory=Spent)
+    doubtful: list[Judged] = field(default_factory=list)
+    better: list[tuple[Progress, Patch]] = field(default_factory=list)  # bodies on which another may be regenerated
+
+    def run(self, failures: tuple[TestFailure, ...], suspects: list[Suspect], budget: Budget) -> Repair:
+        """Return what came of the search within `budget`."""
+        if not suspects:
+            reason = without_suspects(failures, self.checkout.read, self.checkout.untouchable)
+            return Repair(failures, (), None, None, None, self.spent, reason)
+        reasons: list[str] = []
+        ones: list[Aim] = [(suspect, None) for suspect in suspects]
+        found = self._first(failures, ones, budget.left(Spent(), 1.0 - PAIR_SHARE), reasons)
+        if found is None and not self.doubtful:
+            found = self._first(failures, self._further(failures), budget, reasons)
+        if found is not None:
+            reason = "" if found[2].publishable else "Several patches pass; a person has to choose."
+            return Repair(failures, tuple(suspects), *found, self.spent, reason)
+        if self.doubtful:
+            best = min(self.doubtful, key=lambda item: len(item[1].diff))
+            return Repair(failures, tuple(suspects), *best, self.spent, "Only patches of doubtful worth were found.")
+        reason = "No body was found that passes the failing tests and breaks no other" + (
+            f" ({'; '.join(dict.fromkeys(reasons))})." if reasons else "."
+        )
+        return Repair(failures, tuple(suspects), None, None, None, self.spent, reason)
+
+    @abstractmethod
+    def _further(self, failures: tuple[TestFailure, ...]) -> Iterator[Aim]:
+        """Yield what is tried when no single body repairs the group."""
+
+    @abstractmethod
+    def _lots(self, attempt: Attempt, budget: Budget) -> Iterator[list[Candidate]]:
+        """Yield bodies that pass the guiding tests, lot after lot."""
+
+    @abstractmethod
+    def _judge(
+        self, attempt: Attempt, candidate: Candidate, rivals: Sequence[Candidate]
+    ) -> tuple[Patch, Verdict] | None:
+        """Return the patch and the final verdict on it; None where the body cannot stand in the file.
+
+        rivals: all bodies of its lot, best first.
+        """
+
+    def _first(
+        self, failures: tuple[TestFailure, ...], aims: Iterable[Aim], budget: Budget, reasons: list[str]
+    ) -> Judged | None:
+        """Return what the first successful attempt found; each but the last may use half of what is left."""
+        count = len(aims) if isinstance(aims, Sized) else math.inf
+        for position, (suspect, base) in enumerate(aims, 1):
+            share = budget.left(self.spent, 1.0 if position == count else FIRST_SHARE)
+            if share.exceeded(Spent()):
+                reasons.append("the budget is spent")
+                return None
+            try:
+                found = self._try(failures, suspect, share, base)
+            except SandboxLost as error:
+                reasons.append(f"{suspect.key.qualname}: {error.message}")
+                self.emit("note", text=reasons[-1])
+                continue
+            if found is not None:
+                return found
+        return None
+
+    def _try(
+        self, failures: tuple[TestFailure, ...], suspect: Suspect, budget: Budget, base: Patch | None
+    ) -> Judged | None:
+        """Return the best candidate in `suspect` whose cold verdict is publishable: lot after lot, each ranked."""
+        key = suspect.key
+        standing = self._stands(suspect, base)
+        if standing is None:
+            return None
+        guides, held_out = split_guides(failures, self.config.holdout)
+        attempt = Attempt(failures, suspect, *standing, guides, held_out, base)
+        beside = f", with another body of {base.title}" if base is not None else ""
+        self.emit("stage", name="generate", text=f"Regenerating {key.qualname} in {key.path}{beside}", guides=guides)
+        doubtful = len(self.doubtful)
+        known = self.memory.proposals(suspect) if base is None else []
+        for lot in chain(filter(None, [known]), self._lots(attempt, budget)):
+            found = self._best(attempt, lot)
+            if found is not None:
+                return found
+            if len(self.doubtful) - doubtful >= SUSPECT_PATCHES:
+                return None
+        return None
+
+    def _stands(self, suspect: Suspect, base: Patch | None) -> tuple[FunctionText, bytes] | None:
+        """Return the suspect's function and its file, as they are with `base` applied."""
+        key = suspect.key
+        source = self.checkout.read(key.path)
+        function = find_function(source, key.qualname, key.first_line)
+        if function is None or base is None or key.path not in base.files:
+            return None if function is None else (function, source)
+        changed = base.files[key.path]
+        moved = moved_function(changed, function)
+        return None if moved is None else (moved, changed)
+
+    def _best(self, attempt: Attempt, lot: Sequence[Candidate]) -> Judged | None:
+        """Return the first body of a lot, best first, that ends the search; keeps the doubtful ones."""
+        rivals = ranked(lot, attempt.function.body)
+        scores = [score(rival, attempt.function.body) for rival in rivals]
+        self.emit("ranked", passing=len(rivals), origins=[rival.origin for rival in rivals], scores=scores)
+        for candidate in rivals[:JUDGED]:
+            judged = self._judge(attempt, candidate, rivals)
+            if judged is None:
+                continue
+            patch, verdict = judged
+            self.emit("verdict", verdict=verdict, patch=patch)
+            if verdict.publishable or verdict.rivals:  # which of them is right is not told by other functions
+                return candidate, patch, verdict
+            if verdict.word == "suspect":
+                self.doubtful.append((candidate, patch, verdict))
+        return None
+
+    def _generated(self, attempt: Attempt, budget: Budget) -> Iterator[list[Candidate]]:
+        """Yield the lots that the portfolio finds in a sandbox of its own."""
+        key, function, source = attempt.suspect.key, attempt.function, attempt.source
+        files = attempt.base.files if attempt.base is not None else {}
+        guiding = [failure for failure in attempt.failures if failure.node_id in set(attempt.guides)]
+        task = build_task(
+            guiding, function, source, lambda path: files.get(path) or self.checkout.read(path), path=key.path
+        )
+        target = Target(key.path, key.qualname, function.first_line, files)
+        tests = [*attempt.guides, *guards(self.discovery.passing, key)]
+        session_id = session_key(self.memory.checkout, target, tests)
+        began = self.spent
+        opened = self._session(target, tests)
+        before = self.spent
+        known = self.memory.earlier.failed.get(session_id, {})
+        with RecordedSession(opened, tests, known, self.emit) as session:
+            self.emit("session", level=session.level, tests=tests, key=session_id)
+            search = generate(
+                task,
+                function,
+                source,
+                attempt.suspect,
+                self.model,
+                session,
+                settings=self.arms,
+                budget=budget.left(self._since(began)),
+                seed=self.config.seed,
+                emit=self.emit,
+                clock=self.clock,
+                names=names_in_scope(source, function),
+            )
+            try:
+                for lot in search.lots():
+                    self.spent = before + search.spent
+                    yield lot
+                if attempt.base is None:
+                    better = search.progress(BETTER)
+                    self.better += [(item, make_patch(key.path, source, function, item.body)) for item in better]
+            finally:  # also where a lot was good enough, or the sandbox was lost
+                self.spent = before + search.spent
+                if session.spared:
+                    self.emit("note", text=f"{session.spared} executions were taken from the earlier run.")
+
+    def _session(self, target: Target, tests: Sequence[str]) -> Session:
+        """Open a sandbox, which runs the tests a few times: that is part of the budget, also where it fails."""
+        began = self.clock()
+        try:
+            return self.runner.open_session(target, tests)
+        finally:
+            self.spent += Spent(seconds=self.clock() - began)
+
+    def _since(self, began: Spent) -> Spent:
+        """Return the seconds used since `spent` was `began`."""
+        return Spent(seconds=self.spent.seconds - began.seconds)

@@ -1,0 +1,96 @@
+"""The search in the code: single bodies, then bodies of two functions, judged with what else passes in mind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from bot.doubt import reconsidered
+from bot.functions import BodyError
+from bot.localise import rank
+from bot.patches import joined, make_patch, moved_onto, original_frame, original_key
+from bot.records import Budget, Candidate, Patch, Suspect, TestFailure, Verdict
+from bot.search import Aim, Attempt, Search
+from bot.spectrum import Spectrum
+from bot.verify import verify
+from runners.runner import SuiteRequest
+
+PAIR_BASES = 4  # bodies that do better than the faulty ones, on which another function is regenerated
+
+
+@dataclass(slots=True)
+class CodeSearch(Search):
+    """The search for a change of the code with which the failing tests pass."""
+
+    def _further(self, failures: tuple[TestFailure, ...]) -> Iterator[Aim]:
+        """Yield which function is regenerated on which changed body of another, the most promising first.
+
+        What other groups of tests have proven comes first; then bodies with which more of the guiding tests pass, or
+        fail further on, than with the faulty one. Who is to blame then is told by what the failing tests do with them.
+        """
+        best = sorted(self.better, key=lambda item: (-item[0].passed, -item[0].further))  # stable: then as blamed
+        for base in [*self.proven, *(patch for _, patch in best)][:PAIR_BASES]:
+            changed = {(step.path, step.qualname) for step in base.steps}
+            suspects = self._blamed(failures, base)
+            self.emit("ranking", failures=[failure.node_id for failure in failures], suspects=suspects)
+            for suspect in suspects:
+                if (suspect.key.path, suspect.key.qualname) not in changed:
+                    yield suspect, base
+
+    def _blamed(self, failures: tuple[TestFailure, ...], base: Patch) -> list[Suspect]:
+        """Return who is to blame for what still fails with `base` applied, in the lines of the original files."""
+        request = SuiteRequest(tuple(failure.node_id for failure in failures), base.files, coverage=True)
+        runs = self.runner.run_suite(request).by_id()
+        still = [
+            replace(
+                failure,
+                frames=tuple(original_frame(base, frame) for frame in run.frames),
+                functions=frozenset(original_key(base, key) for key in run.functions),
+            )
+            for failure in failures
+            if (run := runs.get(failure.node_id)) is not None and run.failing
+        ]
+        spectrum = Spectrum(still, self.discovery.passing, self.checkout.read, self.checkout.untouchable)
+        return rank(still, spectrum)[: self.config.suspects]
+
+    def _lots(self, attempt: Attempt, budget: Budget) -> Iterator[list[Candidate]]:
+        return self._generated(attempt, budget)
+
+    def _judge(
+        self, attempt: Attempt, candidate: Candidate, rivals: Sequence[Candidate]
+    ) -> tuple[Patch, Verdict] | None:
+        """Return the patch and its verdict, with what the patch changes and what else passes."""
+        try:
+            patch = make_patch(attempt.suspect.key.path, attempt.source, attempt.function, candidate.body)
+        except BodyError:
+            return None
+        patch = patch if attempt.base is None else self._needed(joined([attempt.base, patch]), attempt.failures)
+        self.emit("stage", name="verify", text="Judging the patch in a fresh process on a fresh copy")
+        verdict = self._verified(patch, attempt, attempt.held_out)
+        if patch.further:
+            return patch, verdict
+        return patch, reconsidered(
+            candidate,
+            patch,
+            verdict,
+            rivals,
+            attempt.function,
+            failures=attempt.failures,
+            discovery=self.discovery,
+            runner=self.runner,
+            held_out=bool(attempt.held_out),
+            judge=lambda rival: self._verified(rival, attempt),
+        )
+
+    def _verified(self, patch: Patch, attempt: Attempt, held_out: Sequence[str] = ()) -> Verdict:
+        return verify(patch, attempt.failures, self.discovery, self.runner, held_out=held_out, read=self.checkout.read)
+
+    def _needed(self, patch: Patch, failures: Sequence[TestFailure]) -> Patch:
+        """Return the last step alone if the failing tests pass with nothing else, else the whole patch."""
+        last = patch.steps[-1]
+        alone = moved_onto(patch.originals, last)
+        if alone is None:
+            return patch
+        ids = tuple(failure.node_id for failure in failures)
+        runs = self.runner.run_suite(SuiteRequest(ids, alone.files)).by_id()
+        return alone if all(i in runs and runs[i].outcome == "passed" for i in ids) else patch
