@@ -1,17 +1,30 @@
 """What a patch changes on the calls that the tests themselves make: before and after, call by call.
 
 Runs the function's old body, the patch's and those of its rivals side by side in the sandbox, each on every recorded
-call from the same state. Only text and digests come back. What it says is evidence for the reader and for
-`bot.doubt`; code in the sandbox could hide a difference, so it proves nothing by itself.
+call from the same state. Of a patch of several functions, the calls of each are compared, with all old bodies and with
+all new ones; a call that one of them makes of another is part of its caller's. Only text and digests come back. What it
+says is evidence for the reader and for `bot.doubt`; code in the sandbox could hide a difference, so it proves nothing
+by itself.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from bot.patches import body_change, moved_onto
 from bot.records import Difference, Discovery, Patch, TestFailure
-from runners.runner import ComparedCall, Comparing, FunctionKey, Result, Runner, RunnerError, SuiteRequest, Target
+from runners.runner import (
+    ComparedCall,
+    Comparing,
+    FunctionKey,
+    Result,
+    Runner,
+    RunnerError,
+    SuiteRequest,
+    Target,
+    Varied,
+)
 
 REACHING = 24  # passing tests whose calls are recorded, at most
 CALLS = 40  # different calls that are recorded, at most
@@ -54,32 +67,74 @@ class Behaviour:
 
 
 def observe(
-    key: FunctionKey,
     patch: Patch,
-    rivals: Sequence[bytes],
+    rivals: Sequence[Patch],
     failures: Sequence[TestFailure],
     discovery: Discovery,
     runner: Runner,
 ) -> Behaviour:
-    """Record the calls of the failing tests and of those passing tests that reach the function; compare all bodies.
+    """Record the calls of the failing tests and of those passing tests that reach the functions; compare all bodies.
 
-    patch: of the function `key`; of several functions, nothing is compared. rivals: the same file with other bodies.
-    Arguments near the recorded ones are only tried when there are rivals.
+    rivals: patches of the same functions in the same order. Arguments near the recorded ones are only tried when there
+    are rivals.
     """
-    if patch.further:
-        return Behaviour(why="more than one function changes")
+    functions = _functions([patch, *rivals])
+    if functions is None:
+        return Behaviour(why="the bodies cannot be told apart from what surrounds them")
+    found = [
+        _compared(place, functions, discovery, failures, runner, nearby=bool(rivals)) for place in range(len(functions))
+    ]
+    calls = tuple(call for one in found for call in one.calls)
+    return Behaviour(
+        calls, frozenset().union(*(one.passing for one in found)), "; ".join(w.why for w in found if w.why)
+    )
+
+
+def _functions(patches: Sequence[Patch]) -> list[Varied] | None:
+    """Return the changed functions, each with its file as it was and with each patch's body of this one alone."""
+    first = patches[0]
+    varied: list[Varied] = []
+    for place, step in enumerate(first.steps):
+        original = first.originals[step.path]
+        alone = [moved_onto(first.originals, patch.steps[place]) for patch in patches]
+        change = body_change(alone[0]) if alone[0] is not None else None
+        if change is None:
+            return None
+        sources = (original, *(original if one is None else one.after for one in alone))  # None: the body as it was
+        varied.append(Varied(Target(step.path, step.qualname, change[0].first_line), sources))
+    return varied
+
+
+def _compared(
+    place: int,
+    functions: Sequence[Varied],
+    discovery: Discovery,
+    failures: Sequence[TestFailure],
+    runner: Runner,
+    *,
+    nearby: bool,
+) -> Behaviour:
+    """Compare on the calls of one of the functions, which vary all together."""
+    one = functions[place]
+    target = one.target
+    key = FunctionKey(target.path, target.qualname, target.first_line)
     reaching = [run for run in discovery.passing if run.outcome == "passed" and key in run.functions]
     reaching.sort(key=lambda run: (len(run.functions), run.node_id))
     passing = [run.node_id for run in reaching[:REACHING]]
     nodes = tuple(dict.fromkeys([*(failure.node_id for failure in failures), *passing]))
-    target = Target(key.path, key.qualname, key.first_line)
-    sources = (patch.before, patch.after, *rivals)
-    comparing = Comparing(target, sources, nearby=bool(rivals), calls=CALLS, seconds=SECONDS)
+    beside = tuple(other for number, other in enumerate(functions) if number != place)
+    comparing = Comparing(target, one.sources, nearby, CALLS, SECONDS / len(functions), beside)
     try:
         suite = runner.run_suite(SuiteRequest(node_ids=nodes, comparing=comparing))
     except RunnerError as error:
         return Behaviour(why=error.message)
-    return Behaviour(suite.compared, frozenset(passing), suite.uncompared)
+    named = suite.compared if not beside else tuple(_named(call, target.qualname) for call in suite.compared)
+    return Behaviour(named, frozenset(passing), suite.uncompared)
+
+
+def _named(call: ComparedCall, qualname: str) -> ComparedCall:
+    """Return the call with the function's name, which matters where several change."""
+    return replace(call, arguments=f"{qualname}({call.arguments})")
 
 
 def _unknown(call: ComparedCall, one: int, other: int) -> bool:

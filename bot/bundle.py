@@ -81,6 +81,16 @@ class Failing:
 
 
 @dataclass(frozen=True, slots=True)
+class Changed:
+    """One call of a passing test that does something else with the change."""
+
+    arguments: str
+    before: str
+    after: str
+    node_id: str  # the test that makes it
+
+
+@dataclass(frozen=True, slots=True)
 class Proposal:
     """One repair that is worth publishing, with its evidence."""
 
@@ -96,7 +106,8 @@ class Proposal:
     origin: str
     setting: str
     spent: Mapping[str, float]
-    differences: tuple[tuple[str, str, str], ...] = ()  # calls of passing tests: arguments, result before, after
+    compared: int = 0  # calls of passing tests that the old and the new body were both seen to do
+    differences: tuple[Changed, ...] = ()  # those of them whose result changes
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,8 +228,9 @@ def _proposal(repair: Repair, patches: Sequence[Patch], contents: _Contents) -> 
         "fixed": list(verdict.fixed),
         "level": verdict.level,
         "regression_tests": verdict.regression_tests,
+        "compared": verdict.compared,
         "differences": [
-            {"arguments": one.arguments[:300], "before": one.before[:300], "after": one.after[:300]}
+            {name: getattr(one, name)[:300] for name in ("arguments", "before", "after", "node_id")}
             for one in verdict.differences[:SHOWN_DIFFERENCES]
             if not one.nearby
         ],
@@ -299,7 +311,11 @@ def _read_proposal(part: _Reader) -> Proposal:
         fixed=part.texts("fixed"),
         level=part.text("level"),
         regression_tests=part.whole("regression_tests"),
-        differences=tuple((p.text("arguments"), p.text("before"), p.text("after")) for p in part.parts("differences")),
+        compared=part.whole("compared"),
+        differences=tuple(
+            Changed(p.text("arguments"), p.text("before"), p.text("after"), p.text("node_id"))
+            for p in part.parts("differences")
+        ),
         origin=part.text("origin"),
         setting=part.text("setting"),
         spent=dict(part.part("spent").numbers_by_name()),

@@ -39,15 +39,16 @@ def reconsidered(
 ) -> Verdict:
     """Return the verdict with what the patch changes, "suspect" where that, or a rival, makes it doubtful.
 
-    candidate: the body of `patch`. passing: all bodies found to pass so far. function: as it was. held_out: whether
-    failing tests that steered nothing have judged the patch. judge: the cold verdict of another patch.
+    candidate: the body of `patch`, the last one where it has several. passing: all bodies found to pass so far in its
+    place. function: as it was. held_out: whether failing tests that steered nothing have judged the patch: where none
+    have, a patch of several functions is suspect already, so that rivals are only looked for beside a single body.
+    judge: the cold verdict of another patch.
     """
     if not verdict.publishable:
         return verdict
-    rivals = [] if held_out else _rivals(candidate, patch, passing, function)
-    sources = [rival.after for rival in rivals]
-    behaviour = observe(candidate.suspect.key, patch, sources, failures, discovery, runner)
-    verdict = replace(verdict, compared=behaviour.compared, differences=behaviour.changes()[:SHOWN_CHANGES])
+    rivals = [] if held_out or patch.further else _rivals(candidate, patch, passing, function)
+    behaviour = observe(patch, rivals, failures, discovery, runner)
+    verdict = _told(verdict, behaviour)
     losses = behaviour.losses()
     if losses:
         first = losses[0]
@@ -58,6 +59,17 @@ def reconsidered(
         reason = "another change of the same size passes as well and does something else; a person has to choose"
         return replace(verdict, word="suspect", reasons=(*verdict.reasons, reason), rivals=tuple(different))
     return verdict
+
+
+def told(
+    patch: Patch, verdict: Verdict, failures: Sequence[TestFailure], discovery: Discovery, runner: Runner
+) -> Verdict:
+    """Return the verdict with what the patch changes, for a person who has to decide about it; its word stays."""
+    return _told(verdict, observe(patch, (), failures, discovery, runner))
+
+
+def _told(verdict: Verdict, behaviour: Behaviour) -> Verdict:
+    return replace(verdict, compared=behaviour.compared, differences=behaviour.changes()[:SHOWN_CHANGES])
 
 
 def _rivals(candidate: Candidate, patch: Patch, passing: Sequence[Candidate], function: FunctionText) -> list[Patch]:

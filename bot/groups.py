@@ -2,7 +2,9 @@
 
 Pure arithmetic over a `Spectrum`. Every failing test is explained by one function that it executes. A set of functions
 costs what it takes to tell it: a constant for each, and what is surprising about it, that passing tests execute it and
-failing tests do not have it in their traceback. The cheapest set is sought greedily.
+failing tests do not have it in their traceback. The cheapest set is sought greedily; then two groups become one where
+the function of the one explains the other too and the set becomes cheaper by it. A group made of others keeps them as
+its parts, for when no patch repairs it whole.
 Source: the idea is Barinel's (Abreu et al. 2009), minimal hitting sets weighed by likelihood with a health for each
 component fitted to the tests; here each failure belongs to one function, so that the sets can be told apart as groups.
 """
@@ -12,8 +14,9 @@ from __future__ import annotations
 import heapq
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence, Set
+from dataclasses import dataclass, replace
+from itertools import permutations
 
 from bot.localise import rank
 from bot.records import TestFailure
@@ -58,6 +61,15 @@ def groups(failures: Sequence[TestFailure], spectrum: Spectrum) -> list[FailureG
     return sorted(_united(sorted(parts, key=place), spectrum, tidy), key=place)
 
 
+@dataclass(frozen=True, slots=True)
+class _Explained:
+    """Units with the one function that is to explain them, None where nothing of the repository does."""
+
+    key: FunctionKey | None
+    numbers: frozenset[int]
+    parts: tuple[_Explained, ...] = ()
+
+
 class _Cover:
     """A greedy cover of all units by functions, each at its cost for the units it is to explain."""
 
@@ -69,35 +81,81 @@ class _Cover:
                 self._covers.setdefault(key, set()).add(number)
 
     def found(self) -> list[FailureGroup]:
-        """Return the groups. A function only gets dearer when others take units from it, so old prices are bounds."""
-        queue = [(self._price(key), self._order(key), key) for key in self._covers]
+        """Return the groups."""
+        return [self._group(one) for one in self._joined(self._greedy())]
+
+    def _greedy(self) -> list[_Explained]:
+        """Return a cover. A function only gets dearer when others take units from it, so old prices are bounds."""
+        covers = dict(self._covers)
+        queue = [(self._price(key, covers[key]), self._order(key), key) for key in covers]
         heapq.heapify(queue)
         open_units = set(range(len(self._units)))
-        chosen = []
+        chosen: list[_Explained] = []
         while queue:
             price, order, key = heapq.heappop(queue)
-            self._covers[key] &= open_units
-            if not self._covers[key]:
+            covers[key] = covers[key] & open_units
+            if not covers[key]:
                 continue
-            now = self._price(key)
+            now = self._price(key, covers[key])
             if now > price and queue and (now, order) > queue[0][:2]:
                 heapq.heappush(queue, (now, order, key))
                 continue
-            chosen.append(sorted(self._covers[key]))
-            open_units -= self._covers[key]
-        chosen += [[number] for number in sorted(open_units)]  # nothing of the repository explains them
-        return [FailureGroup(tuple(f for number in numbers for f in self._units[number])) for numbers in chosen]
+            chosen.append(_Explained(key, frozenset(covers[key])))
+            open_units -= covers[key]
+        return [*chosen, *(_Explained(None, frozenset([number])) for number in sorted(open_units))]
 
-    def _price(self, key: FunctionKey) -> float:
-        """Return nats for each unit that the function would explain."""
-        spectrum, numbers = self._spectrum, self._covers[key]
+    def _joined(self, chosen: list[_Explained]) -> list[_Explained]:
+        """Return the cover with two of its groups made one, as long as the whole becomes cheaper by that."""
+        known: dict[tuple[_Explained, _Explained], float] = {}
+        while True:
+            for pair in permutations(chosen, 2):
+                known[pair] = known[pair] if pair in known else self._gain(*pair)
+            gains = [
+                (gain, -first, -second)
+                for (first, one), (second, other) in permutations(enumerate(chosen), 2)
+                if (gain := known[one, other]) > 0
+            ]
+            if not gains:
+                return chosen
+            _, first, second = max(gains)
+            one, other = chosen[-first], chosen[-second]
+            whole = _Explained(
+                one.key, one.numbers | other.numbers, (*(one.parts or (one,)), *(other.parts or (other,)))
+            )
+            chosen = [whole, *(item for item in chosen if item not in (one, other))]
+
+    def _gain(self, one: _Explained, other: _Explained) -> float:
+        """Return the nats that are saved where the function of `one` explains `other` too; 0 where it cannot.
+
+        It must be a suspect that is tried for both together, else the groups would be searched as one for nothing.
+        """
+        if one.key is None or other.key is None or not other.numbers <= self._covers[one.key]:
+            return 0.0
+        whole = one.numbers | other.numbers
+        apart = self._cost(one.key, one.numbers) + self._cost(other.key, other.numbers)
+        gain = apart - self._cost(one.key, whole)
+        if gain <= 0:
+            return 0.0
+        suspects = rank([failure for number in sorted(whole) for failure in self._units[number]], self._spectrum)
+        return gain if one.key in {suspect.key for suspect in suspects[:EXPLAINING]} else 0.0
+
+    def _group(self, explained: _Explained) -> FailureGroup:
+        failures = tuple(failure for number in sorted(explained.numbers) for failure in self._units[number])
+        return FailureGroup(failures, tuple(self._group(part) for part in explained.parts))
+
+    def _price(self, key: FunctionKey, numbers: Set[int]) -> float:
+        """Return nats for each of the units that the function would explain."""
+        return self._cost(key, numbers) / len(numbers)
+
+    def _cost(self, key: FunctionKey, numbers: Set[int]) -> float:
+        spectrum = self._spectrum
         failing = sum(len(self._units[number]) for number in numbers)
         passing = spectrum.by_passing[key]
         health = passing / (passing + failing)  # the likeliest chance that a test which executes it passes
         surprise = -failing * math.log(1 - health) - (passing * math.log(health) if passing else 0.0)
         absent = sum(_absence(self._units[number], key, spectrum) for number in numbers)
         trivial = TRIVIAL if key in spectrum.trivial else 0.0
-        return (ONE_MORE + surprise + trivial + NOT_IN_TRACEBACK * absent) / len(numbers)
+        return ONE_MORE + surprise + trivial + NOT_IN_TRACEBACK * absent
 
     def _order(self, key: FunctionKey) -> tuple[int, str, int]:
         return self._spectrum.by_passing[key], key.path, key.first_line
@@ -132,4 +190,4 @@ def _united(
         members = [parts[number] for number in together]
         found.append(FailureGroup(tidy(members), tuple(members)))
         left = [number for number in left if number not in set(together)]
-    return [*found, *(FailureGroup(tidy([parts[number]])) for number in left)]
+    return [*found, *(replace(parts[number], failures=tidy([parts[number]])) for number in left)]

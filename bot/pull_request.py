@@ -18,6 +18,7 @@ BODY_LIMIT = 65_536  # characters that GitHub takes
 ROOM = 1_000  # characters kept free for what a person or GitHub adds
 TITLE_LIMIT = 120
 SHOWN_TESTS = 30
+SHOWN_CALLS = 10  # whose result changes
 DISCLOSURE = (
     "> [!NOTE]\n> **A machine wrote this change** (egcfg-fix {version}: execution-guided decoding by a code model). "
     "Tests can pass for the wrong reason. Read it before you merge it."
@@ -112,6 +113,7 @@ def _verdicts(proposals: Sequence[Proposal]) -> str:
             "|---|---|",
             f"| failed before, pass now | {len(one.fixed)} of {len(one.tests)} |",
             f"| regression tests run | {one.regression_tests} |",
+            *_same(one),
             f"| judged by | {words(one.level) or '–'} |",
             *reasons,
             f"| found by | {words(found) or '–'} |",
@@ -123,16 +125,32 @@ def _verdicts(proposals: Sequence[Proposal]) -> str:
 
 
 def _differences(one: Proposal) -> list[str]:
-    """Return the table of calls whose result changes, if there are any."""
-    rows = [f"| {' | '.join(code(cut_plain(cell, 120)) for cell in row)} |" for row in one.differences[:10]]
-    more = f"\n\nAnd {len(one.differences) - 10} more." if len(one.differences) > 10 else ""
-    head = [
-        "Calls that passing tests make and that now do something else:",
-        "",
-        "| call | before | after |",
-        "|---|---|---|",
+    """Return the table of calls whose result changes, if there are any; its texts are reprs of untrusted objects."""
+    if not one.differences:
+        return []
+    count, shown = len(one.differences), one.differences[:SHOWN_CALLS]
+    rows = [
+        f"| {' | '.join(code(cut_plain(cell, 120)) for cell in (call.arguments, call.before, call.after))} "
+        f"| {code(cut_plain(call.node_id, 200))} |"
+        for call in shown
     ]
-    return ["\n".join([*head, *rows]) + more] if rows else []
+    more = [f"\nAnd {count - SHOWN_CALLS} more."] if count > SHOWN_CALLS else []
+    compared = f" of {one.compared}" if one.compared >= count else ""
+    calls = "1 call" if count == 1 else f"{count} calls"
+    head = [
+        f"<details><summary>What else changes: {calls}{compared} in passing tests, though no test says so</summary>",
+        "",
+        "| call | before | after | made by |",
+        "|---|---|---|---|",
+    ]
+    return ["\n".join([*head, *rows, *more, "", "</details>"])]
+
+
+def _same(one: Proposal) -> list[str]:
+    """Return the row that says that no recorded call changes its result, where any was compared."""
+    if one.differences or not one.compared:
+        return []
+    return [f"| recorded calls of passing tests | {one.compared} compared, none changes its result |"]
 
 
 def _change(files: Sequence[FileChange], limit: int) -> str:

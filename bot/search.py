@@ -87,7 +87,7 @@ class Search(ABC):
             reason = "" if found[2].publishable else "Several patches pass; a person has to choose."
             return Repair(failures, tuple(suspects), *found, self.spent, reason)
         if self.doubtful:
-            best = min(self.doubtful, key=lambda item: len(item[1].diff))
+            best = self._explained(failures, min(self.doubtful, key=lambda item: len(item[1].diff)))
             return Repair(failures, tuple(suspects), *best, self.spent, "Only patches of doubtful worth were found.")
         reason = "No body was found that passes the failing tests and breaks no other" + (
             f" ({'; '.join(dict.fromkeys(reasons))})." if reasons else "."
@@ -110,6 +110,10 @@ class Search(ABC):
 
         rivals: all bodies of its lot, best first.
         """
+
+    def _explained(self, failures: tuple[TestFailure, ...], found: Judged) -> Judged:  # noqa: ARG002
+        """Return a doubtful patch with what helps a person to decide about it."""
+        return found
 
     def _first(
         self, failures: tuple[TestFailure, ...], aims: Iterable[Aim], budget: Budget, reasons: list[str]

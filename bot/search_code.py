@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from bot.doubt import reconsidered
+from bot.doubt import reconsidered, told
 from bot.functions import BodyError
 from bot.localise import rank
 from bot.patches import joined, make_patch, moved_onto, original_frame, original_key
 from bot.records import Budget, Candidate, Patch, Suspect, TestFailure, Verdict
-from bot.search import Aim, Attempt, Search
+from bot.search import Aim, Attempt, Judged, Search
 from bot.spectrum import Spectrum
 from bot.verify import verify
 from runners.runner import SuiteRequest
@@ -67,8 +67,6 @@ class CodeSearch(Search):
         patch = patch if attempt.base is None else self._needed(joined([attempt.base, patch]), attempt.failures)
         self.emit("stage", name="verify", text="Judging the patch in a fresh process on a fresh copy")
         verdict = self._verified(patch, attempt, attempt.held_out)
-        if patch.further:
-            return patch, verdict
         return patch, reconsidered(
             candidate,
             patch,
@@ -81,6 +79,14 @@ class CodeSearch(Search):
             held_out=bool(attempt.held_out),
             judge=lambda rival: self._verified(rival, attempt),
         )
+
+    def _explained(self, failures: tuple[TestFailure, ...], found: Judged) -> Judged:
+        """Return a doubtful patch with what it changes on the calls of passing tests, where that is not told yet."""
+        candidate, patch, verdict = found
+        if verdict.compared:
+            return found
+        self.emit("stage", name="verify", text="Comparing the doubtful patch with the code as it was, call by call")
+        return candidate, patch, told(patch, verdict, failures, self.discovery, self.runner)
 
     def _verified(self, patch: Patch, attempt: Attempt, held_out: Sequence[str] = ()) -> Verdict:
         return verify(patch, attempt.failures, self.discovery, self.runner, held_out=held_out, read=self.checkout.read)

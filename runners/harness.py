@@ -1165,8 +1165,18 @@ class Comparison:
         self.variants = Watched(root, *where, self.sources[0])
         self.variants.looking = True
         self.variants.hook_import(self.sources[0], False, False)
+        self.beside = [self._varied(root, one) for one in request["beside"]]
+        self.callers = {
+            (os.path.realpath(one.file), one.chain[-1].name, _first_line(one.chain[-1])) for one, _ in self.beside
+        }
         self.node, self.of_test, self.seen, self.functions, self.busy = "", 0, set(), [], False
         setattr(builtins, LOOK, self.look)
+
+    @staticmethod
+    def _varied(root, one):
+        """Return a function that varies beside the target, and its sources."""
+        sources = [base64.b64decode(text) for text in one["sources"]]
+        return Variants(root, one["path"], one["qualname"], one["first_line"], sources[0]), sources
 
     def start(self, node):
         """A test begins."""
@@ -1187,6 +1197,8 @@ class Comparison:
             self.left -= _monotonic() - begun
 
     def _compare(self, frame):
+        if self.beside and self._called_by_another(frame.f_back):
+            return
         names, arguments = arguments_of(frame)
         key = fingerprint([arguments[0], sorted(arguments[1].items())])
         if key in self.seen:
@@ -1198,10 +1210,19 @@ class Comparison:
         texts = [_call_text(names, arguments)]
         near = list(nearby(arguments)) if self.nearby else []
         texts += [_call_text(names, one) for one in near]
-        answers = [self._ask(function, source, [arguments, *near]) for source in self.sources]
+        answers = [self._ask(function, number, [arguments, *near]) for number in range(len(self.sources))]
         for place, said in enumerate(texts):
             results = [answer[place] if place < len(answer) else ["lost", "", ""] for answer in answers]
             self.emit({"k": "compared", "n": self.node, "a": said, "near": place > 0, "r": results})
+
+    def _called_by_another(self, frame):
+        """Say whether a function that varies beside the target is running."""
+        while frame is not None:
+            code = frame.f_code
+            if (os.path.realpath(code.co_filename), code.co_name, code.co_firstlineno) in self.callers:
+                return True
+            frame = frame.f_back
+        return False
 
     def _function_of(self, code):
         """Return the one function object that is running; raise LookupError when it cannot be told which."""
@@ -1213,14 +1234,14 @@ class Comparison:
                 self.functions = self.variants.functions()
         raise LookupError("%d functions share this code" % len(found))
 
-    def _ask(self, function, source, inputs):
+    def _ask(self, function, number, inputs):
         """Return [kind, text, digest] for each of the inputs, as far as a child gets with them."""
         receive, send = os.pipe()
         pid = _quiet_fork()
         if pid == 0:
             try:
                 os.close(receive)
-                self._answer(function, source, inputs, send)
+                self._answer(function, number, inputs, send)
             finally:
                 _exit(0)
         os.close(send)
@@ -1237,7 +1258,7 @@ class Comparison:
             answers.append(["timeout" if late else "crashed", "", ""])
         return answers
 
-    def _answer(self, function, source, inputs, send):
+    def _answer(self, function, number, inputs, send):
         """In the child: do the calls one after the other, each on copies of the arguments where that is possible."""
         try:
             _limit(resource.RLIMIT_CPU, time.process_time() + CALL_SECONDS + 1)
@@ -1247,7 +1268,9 @@ class Comparison:
             sys.stdout = sys.stderr = io.StringIO()
             self.variants.looking = False
             self.functions = self.variants.functions()
-            self.variants.swap(self.functions, source)
+            self.variants.swap(self.functions, self.sources[number])
+            for other, sources in self.beside:
+                self._swap_beside(other, sources[0], sources[number])
         except BaseException as error:
             line = ["refused", "%s: %s" % (type(error).__name__, _text_of(error)[:COMPARE_CHARS]), ""]
             _write(send, json.dumps(line).encode() + b"\n")
@@ -1256,6 +1279,15 @@ class Comparison:
         for place, one in enumerate(inputs):
             own = one if place == last else _copied(one)
             _write(send, json.dumps(_outcome_of(function, own)).encode() + b"\n")
+
+    @staticmethod
+    def _swap_beside(variants, original, source):
+        """Give another function its body of the variant; raise LookupError where that is impossible."""
+        if source != original:
+            functions = variants.functions()
+            if not functions:
+                raise LookupError("%s is not imported" % variants.qualname)
+            variants.swap(functions, source)
 
 
 def _comparison(root, request, emit):

@@ -160,11 +160,21 @@ ResultKind = Literal["value", "raise", "timeout", "crashed", "refused", "lost"]
 
 
 @dataclass(frozen=True, slots=True)
+class Varied:
+    """A function and its variants: whole files in place of its own that differ in its body alone."""
+
+    target: Target
+    sources: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Comparing:
     """Which variants of a function are compared on the calls that tests make of it.
 
     sources: whole files in place of the target's; the first is the one that the tests themselves run on. nearby: also
     on arguments a small step away. calls, seconds: at most so many different calls, and so long for all of them.
+    beside: functions that vary with it, with as many sources, the first of each as the tests run on it; calls that
+    they make of the target are not compared, since they are part of theirs.
     """
 
     target: Target
@@ -172,6 +182,7 @@ class Comparing:
     nearby: bool = False
     calls: int = 40
     seconds: float = 10.0
+    beside: tuple[Varied, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ from runners.runner import (
     Result,
     ResultKind,
     SandboxLost,
+    Target,
     TestRun,
     Trace,
     TraceEvent,
@@ -323,15 +324,21 @@ def comparing_frame(comparing: Comparing | None) -> dict[str, Any] | None:
     """Return how a comparison is asked for."""
     if comparing is None:
         return None
-    target = comparing.target
+    return {
+        **_varied(comparing.target, comparing.sources),
+        "nearby": comparing.nearby,
+        "calls": comparing.calls,
+        "seconds": comparing.seconds,
+        "beside": [_varied(one.target, one.sources) for one in comparing.beside],
+    }
+
+
+def _varied(target: Target, sources: Sequence[bytes]) -> dict[str, Any]:
     return {
         "path": target.path,
         "qualname": target.qualname,
         "first_line": target.first_line,
-        "sources": [encode(source) for source in comparing.sources],
-        "nearby": comparing.nearby,
-        "calls": comparing.calls,
-        "seconds": comparing.seconds,
+        "sources": [encode(source) for source in sources],
     }
 
 

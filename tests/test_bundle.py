@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.bundle import CONTENTS, FILE, Source, read, source_of, write
+from bot.bundle import CONTENTS, FILE, Changed, Source, read, source_of, write
 from bot.errors import BundleError
 from bot.records import Candidate, Difference, Discovery, Patch, Repair, Suspect, TestFailure, Verdict
 from bot.report import changes, diff
@@ -27,7 +27,7 @@ def repair(word: str = "strong") -> Repair:
     patch = Patch("calc.py", "f", BEFORE, AFTER, diff("calc.py", BEFORE, AFTER).decode())
     candidate = Candidate(suspect, "return x + 1\n", "edit", "", -1.0, Repair((), (), None, None, None).spent)
     verdict = Verdict(word, ("held out passes",), fixed=(failure.node_id,), regression_tests=3, level="J4 in docker")
-    verdict = replace(verdict, differences=(Difference(failure.node_id, "x=0", "0", "1"),))
+    verdict = replace(verdict, compared=4, differences=(Difference(failure.node_id, "x=0", "0", "1"),))
     return Repair((failure,), (suspect,), candidate, patch, verdict)
 
 
@@ -64,7 +64,8 @@ def test_what_is_written_is_read_back_and_only_what_is_worth_publishing(folder):
     )
     assert [(change.path, change.before, change.after) for change in one.files] == [("sub/calc.py", BEFORE, AFTER)]
     assert found.together == one.files
-    assert (one.kind, one.differences) == ("code", (("x=0", "0", "1"),))
+    assert (one.kind, one.compared) == ("code", 4)
+    assert one.differences == (Changed("x=0", "0", "1", "test_calc.py::test_f"),)
     assert found.failing == ("test_calc.py::test_f",) * 2
     assert "pw" not in (folder / FILE).read_text()
 

@@ -8,9 +8,9 @@ import pytest
 
 from bot.behaviour import Behaviour, observe
 from bot.discover import discover
-from bot.doubt import reconsidered
+from bot.doubt import reconsidered, told
 from bot.functions import functions_in
-from bot.patches import make_patch
+from bot.patches import joined, make_patch
 from bot.records import Candidate, Spent, Suspect, Verdict
 from bot.verify import verify
 from runners.runner import ComparedCall, Result
@@ -74,15 +74,18 @@ class Bench:
         return make_patch("shapes.py", self.source, self.function(name), f"    return {body}\n")
 
     def reconsider(self, name, body, others, *, held_out=False, test="test_one"):
+        return self.reconsider_patch(self.patch(name, body), test, name, body, others, held_out=held_out)
+
+    def reconsider_patch(self, patch, test, name="half", body="1", others=(), *, held_out=False):
         judged = []
 
-        def judge(patch):
-            judged.append(patch)
-            return verify(patch, self.failures(test), self.discovery, self.runner, red_check=False)
+        def judge(rival):
+            judged.append(rival)
+            return verify(rival, self.failures(test), self.discovery, self.runner, red_check=False)
 
         verdict = reconsidered(
             self.candidate(name, body),
-            self.patch(name, body),
+            patch,
             Verdict("plausible", ("all pass",)),
             [self.candidate(name, other) for other in (body, *others)],
             self.function(name),
@@ -152,11 +155,32 @@ def test_a_verdict_that_is_not_publishable_is_left_as_it_is(bench):
     assert kept is rejected
 
 
-def test_of_a_patch_of_two_functions_nothing_is_compared(bench):
-    patch = bench.patch("area", "width * height")
-    both = type(patch)(**{**{name: getattr(patch, name) for name in patch.__slots__}, "further": (patch,)})
-    key = bench.candidate("area", "1").suspect.key
-    assert observe(key, both, (), (), bench.discovery, bench.runner).why == "more than one function changes"
+def both(bench, half, safe_half):
+    """Return a patch of two functions, of which one calls the other."""
+    first = bench.patch("half", half)
+    function = next(f for f in functions_in(first.after) if f.name == "safe_half")
+    return joined([first, make_patch("shapes.py", first.after, function, f"    return {safe_half}\n")])
+
+
+def test_of_a_patch_of_two_functions_all_old_bodies_are_compared_with_all_new_ones(bench):
+    patch = both(bench, "number // 2 if number > 2 else 0", "half(number) or None")
+    same = observe(patch, (), bench.failures("test_half"), bench.discovery, bench.runner)
+    assert (same.why, same.compared, same.changes()) == ("", 3, ())
+    assert {call.arguments for call in same.calls} == {"half(3)", "safe_half(10)", "safe_half(1.5)", "safe_half(7)"}
+    patch = both(bench, "number // 2 if number > 2 else 0", "half(number)")
+    verdict, _ = bench.reconsider_patch(patch, "test_half")
+    assert verdict.word == "plausible"
+    assert [(d.arguments, d.before, d.after) for d in verdict.differences] == [("safe_half(1.5)", "None", "0")]
+
+
+def test_a_patch_of_two_functions_that_takes_a_result_from_a_passing_test_is_suspect(bench):
+    patch = both(bench, "number // 2", "[None, 5][half(number) == 5] if number != 7 else 1 // 0")
+    verdict, _ = bench.reconsider_patch(patch, "test_half")
+    assert verdict.word == "suspect"
+    assert "had a result and now raises ZeroDivisionError" in verdict.reasons[-1]
+    assert verdict.reasons[-1].endswith("safe_half(7)")
+    shown = told(patch, Verdict("suspect", ("no",)), bench.failures("test_half"), bench.discovery, bench.runner)
+    assert (shown.word, shown.reasons, len(shown.differences)) == ("suspect", ("no",), 1)
 
 
 def test_what_is_not_known_is_no_difference():

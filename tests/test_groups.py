@@ -87,6 +87,29 @@ def test_groups_that_share_a_suspect_are_united_and_keep_their_parts():
     assert (names([other]), other.parts) == ([["test_x"]], ())
 
 
+def test_groups_that_the_suspect_of_one_explains_are_searched_as_one_first_and_apart_after():
+    unit = [failure(f"test_unit[{case}]", 0) for case in range(3)]
+    whole = [failure(f"test_whole_{n}", 0, 1, 2) for n in range(2)]
+    passing = [passed(0)] * 9 + [
+        passed(0, 1, 2)
+    ] * 7  # alone, the two whole ones are likelier to be explained by 1 or 2
+    (united,) = found([*unit, *whole], passing)
+    assert names([united]) == [[*(f"test_unit[{case}]" for case in range(3)), "test_whole_0", "test_whole_1"]]
+    assert names(united.parts) == [[f"test_unit[{case}]" for case in range(3)], ["test_whole_0", "test_whole_1"]]
+    assert names(found(whole, passing)) == [["test_whole_0", "test_whole_1"]]
+
+
+def test_a_suspect_that_many_passing_tests_execute_unites_no_unrelated_failures():
+    failures = [failure("test_a", 0), failure("test_b", 0, 1), failure("test_c", 0, 1)]
+    passing = [passed(0)] * 60
+    assert sorted(names(found(failures, passing))) == [["test_a"], ["test_b", "test_c"]]
+
+
+def test_a_shared_suspect_that_the_traceback_speaks_against_unites_nothing():
+    failures = [failure("test_a", 0, frame=0), *(failure(f"test_b{n}", 0, 1, frame=1) for n in range(8))]
+    assert sorted(names(found(failures, [passed(0)] * 2))) == [["test_a"], [f"test_b{n}" for n in range(8)]]
+
+
 def test_every_failure_is_in_exactly_one_group_and_the_order_of_the_input_changes_no_group():
     rng = random.Random(7)
     failures = [failure(f"test_{n}", *rng.sample(range(60), rng.randint(0, 12))) for n in range(80)]

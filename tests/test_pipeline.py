@@ -111,6 +111,59 @@ def test_two_faults_in_two_functions_get_a_patch_each_and_are_judged_together(re
     assert both == b"def half(x):\n    return x // 2\n\n\ndef double(x):\n    return x * 2\n"
 
 
+RATES = (
+    "TIERS = ((100, 15), (50, 10), (10, 5))\n\n\ndef rate(pieces):\n    for least, rate in TIERS:\n"
+    "        if pieces > least:\n            return rate\n    return 0\n\n\n"
+    "def label(pieces):\n    return 'nothing'\n\n\ndef offer(pieces):\n    return rate(pieces), label(pieces)\n"
+)
+UNIT_TESTS = (
+    "import pytest\nfrom rates import offer, rate\n\n\n"
+    "@pytest.mark.parametrize('pieces, expected', [(10, 5), (50, 10)])\n"
+    "def test_rate(pieces, expected):\n    assert rate(pieces) == expected\n\n\n"
+    "@pytest.mark.parametrize('pieces', range({passing}))\n"
+    "def test_no_rate(pieces):\n    assert rate(pieces % 10) == 0\n\n\n"
+)
+
+
+def test_parts_of_a_group_that_nothing_repairs_whole_are_repaired_alone(repo, config):
+    tests = UNIT_TESTS.format(passing=20) + (
+        "def test_offer():\n    assert offer(10) == (5, 'ten or more, this week')\n\n\n"
+        "def test_offers_below():\n    assert offer(3)[0] == 0\n"
+    )
+    events = Events()
+    searched = replace(config, model="none", budget=Budget(seconds=300, executions=160))
+    outcome = repair(repo({"rates.py": RATES, "test_rates.py": tests}), searched, events)
+    groups = [fields["failures"] for fields in events.of("ranking")]
+    units = [f"test_rates.py::test_rate[{case}]" for case in ("10-5", "50-10")]
+    assert groups[0] == [*units, "test_rates.py::test_offer"]
+    assert any("parts of them are tried" in fields["text"] for fields in events.of("note"))
+    first, second = outcome.repairs
+    assert first.published
+    assert first.patch is not None
+    assert b"pieces >= least" in first.patch.after
+    assert first.verdict is not None
+    assert first.verdict.fixed == tuple(units)
+    assert [failure.node_id for failure in second.failures] == ["test_rates.py::test_offer"]
+    assert outcome.still_failing == ("test_rates.py::test_offer",)
+    assert outcome.spent.executions <= 160
+
+
+def test_a_repair_that_cures_another_group_too_ends_its_search_before_it_begins(repo, config):
+    tests = UNIT_TESTS.format(passing=40) + (
+        "@pytest.mark.parametrize('pieces, expected', [(10, 5), (50, 10), (100, 15)])\n"
+        "def test_offer(pieces, expected):\n    assert offer(pieces) == (expected, 'nothing')\n"
+    )
+    events = Events()
+    outcome = repair(repo({"rates.py": RATES, "test_rates.py": tests}), replace(config, model="none"), events)
+    assert len({tuple(fields["failures"]) for fields in events.of("ranking")}) == 2
+    (done,) = outcome.repairs
+    assert done.verdict is not None
+    assert sum("test_offer" in node_id for node_id in done.verdict.fixed) == 3
+    assert outcome.all_repaired
+    assert [fields["text"] for fields in events.of("note")][-1].endswith("passes with an earlier patch.")
+    assert len(events.of("session")) == 1
+
+
 def test_a_test_whose_module_cannot_be_imported_is_a_result_with_its_reason(repo, config):
     files = {
         "test_a.py": "import nowhere_to_be_found\n\n\ndef test_a():\n    pass\n",
