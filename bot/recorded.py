@@ -1,7 +1,8 @@
-"""What an earlier run of the same repository already knows: bodies that failed, and patches that were proposed.
+"""What an earlier run of the same repository already knows: bodies that failed, that passed, and that were proposed.
 
 A journal is a hint and nothing more. A body that failed then is not run again, as long as checkout, target and tests
-are the same; a patch that was proposed then is judged afresh before anything else is searched. With the same seed a
+are the same. A patch that was proposed then is judged afresh, before anything else is searched where all bodies that
+passed beside it are known too, so that it has the same rivals as then; else after the search. With the same seed a
 resumed search therefore goes the way of the interrupted one without its executions, and on from where that ended.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -24,22 +26,35 @@ Failed = Mapping[str, tuple[Outcome, ...]]  # digest of a file -> what the sessi
 
 
 @dataclass(frozen=True, slots=True)
-class Proposal:
-    """A body that an earlier run proposed, as far as it is needed to judge it again."""
+class Passing:
+    """A body that passed the guiding tests of an earlier run, as far as it is needed to judge it again."""
 
-    path: str
-    qualname: str
     body: str
     origin: Origin
     setting: str
-    logprob: float
+    logprob: float  # nats; nan without a model, like `guided`
+    guided: float
+
+    def candidate(self, suspect: Suspect) -> Candidate:
+        setting = f"{self.setting} (earlier run)".strip()
+        return Candidate(suspect, self.body, self.origin, setting, self.logprob, Spent(), self.guided)
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A body of one function that an earlier run proposed."""
+
+    path: str
+    qualname: str
+    found: Passing
 
 
 @dataclass(frozen=True, slots=True)
 class Earlier:
-    """What a journal holds. failed: by the key of a session."""
+    """What a journal holds. failed, passed: by the key of a session."""
 
     failed: Mapping[str, Failed] = field(default_factory=dict)
+    passed: Mapping[str, Sequence[Passing]] = field(default_factory=dict)
     proposals: tuple[Proposal, ...] = ()
 
 
@@ -50,13 +65,20 @@ class Memory:
     checkout: str
     earlier: Earlier = field(default_factory=Earlier)
 
-    def proposals(self, suspect: Suspect) -> list[Candidate]:
-        """Return what was proposed for this function before, to be judged again."""
-        return [
-            Candidate(suspect, one.body, one.origin, f"{one.setting} (earlier run)".strip(), one.logprob, Spent())
+    def lots(self, suspect: Suspect, session: str) -> tuple[list[Candidate], list[Candidate]]:
+        """Return (bodies to judge before the search, bodies to judge after it), both from the earlier run.
+
+        Before it: all that passed in the same session, where one of them was proposed: a lot as that run had it. After
+        it: what was proposed for this function, but among which rivals is not known.
+        """
+        passed = [one.candidate(suspect) for one in self.earlier.passed.get(session, ())]
+        proposed = [
+            one.found.candidate(suspect)
             for one in self.earlier.proposals
             if (one.path, one.qualname) == (suspect.key.path, suspect.key.qualname)
         ]
+        bodies = {one.body for one in passed}
+        return (passed, []) if any(one.body in bodies for one in proposed) else ([], proposed)
 
 
 def digest(content: bytes) -> str:
@@ -72,6 +94,7 @@ def session_key(checkout: str, target: Target, node_ids: Sequence[str]) -> str:
 def earlier(records: Iterable[Mapping[str, Any]]) -> Earlier:
     """Return what the records of a journal tell; what is not of the expected form is passed over."""
     failed: dict[str, dict[str, tuple[Outcome, ...]]] = {}
+    passed: dict[str, dict[str, Passing]] = {}
     proposals: list[Proposal] = []
     key = ""
     for record in records:
@@ -82,10 +105,14 @@ def earlier(records: Iterable[Mapping[str, Any]]) -> Earlier:
             known = _failure(record)
             if known is not None:
                 failed.setdefault(key, {})[known[0]] = known[1]
+        elif event == "candidate" and key:
+            found = _passing(record)
+            if found is not None:
+                passed.setdefault(key, {})[found.body] = found
         elif event == "repair":
             proposal = _proposal(record.get("repair"))
             proposals += [proposal] if proposal is not None else []
-    return Earlier(failed, tuple(proposals))
+    return Earlier(failed, {key: tuple(found.values()) for key, found in passed.items()}, tuple(proposals))
 
 
 def _failure(record: Mapping[str, Any]) -> tuple[str, tuple[Outcome, ...]] | None:
@@ -99,16 +126,29 @@ def _failure(record: Mapping[str, Any]) -> tuple[str, tuple[Outcome, ...]] | Non
 
 def _proposal(repair: Any) -> Proposal | None:
     try:
-        candidate, word = repair["candidate"], repair["verdict"]["word"]
+        candidate, patch, word = repair["candidate"], repair["patch"], repair["verdict"]["word"]
         key = candidate["suspect"]["key"]
-        fields = [key["path"], key["qualname"], candidate["body"], candidate["origin"], candidate["setting"]]
-        logprob = float(candidate["logprob"])
-    except (KeyError, TypeError, ValueError):
+        path, qualname, found = key["path"], key["qualname"], _passing(candidate)
+    except (KeyError, TypeError):
         return None
-    if word not in ("strong", "plausible") or not all(isinstance(item, str) for item in fields):
+    single = isinstance(patch, Mapping) and not patch.get("further")  # one body of several proves nothing alone
+    if found is None or not single or word not in ("strong", "plausible"):
         return None
-    path, qualname, body, origin, setting = fields
-    return Proposal(path, qualname, body, origin, setting, logprob) if origin in ORIGINS else None
+    return Proposal(path, qualname, found) if isinstance(path, str) and isinstance(qualname, str) else None
+
+
+def _passing(record: Any) -> Passing | None:
+    try:
+        body, origin, setting = record["body"], record["origin"], record["setting"]
+    except (KeyError, TypeError):
+        return None
+    if not isinstance(body, str) or not isinstance(setting, str) or origin not in ORIGINS:
+        return None
+    return Passing(body, origin, setting, _nats(record.get("logprob")), _nats(record.get("guided")))
+
+
+def _nats(value: Any) -> float:
+    return float(value) if isinstance(value, (int, float)) else math.nan
 
 
 class RecordedSession:

@@ -72,6 +72,9 @@ class Spent:
     def __add__(self, other: Spent) -> Spent:
         return Spent(*(getattr(self, f.name) + getattr(other, f.name) for f in dataclasses.fields(Spent)))
 
+    def __sub__(self, other: Spent) -> Spent:
+        return Spent(*(getattr(self, f.name) - getattr(other, f.name) for f in dataclasses.fields(Spent)))
+
 
 @dataclass(frozen=True, slots=True)
 class Budget:

@@ -36,6 +36,7 @@ FIRST_SHARE = 0.5  # of the budget that is left, for each suspect but the last
 PAIR_SHARE = 0.3  # of the budget, kept for bodies of two functions where several are to blame
 BETTER = 3  # bodies of one function that do better than the faulty one, on which another is regenerated
 SUSPECT_PATCHES = 3  # so many patches judged "suspect" end the search in one function
+SPENT = "the budget is spent"
 JUDGED = 5  # passing bodies of one lot that are judged, best first
 
 Aim = tuple[Suspect, Patch | None]  # the function to regenerate, and what stands changed meanwhile
@@ -53,6 +54,10 @@ class Attempt:
     guides: Sequence[str]
     held_out: Sequence[str]
     base: Patch | None  # what stands changed meanwhile and becomes part of the patch
+    target: Target
+    tests: Sequence[str]  # that are run on every body: the guides, and passing ones that stand guard
+    passing: list[Candidate] = field(default_factory=list)  # of all lots so far
+    judged: set[str] = field(default_factory=set)  # bodies
 
 
 @dataclass(slots=True)
@@ -108,7 +113,7 @@ class Search(ABC):
     ) -> tuple[Patch, Verdict] | None:
         """Return the patch and the final verdict on it; None where the body cannot stand in the file.
 
-        rivals: all bodies of its lot, best first.
+        rivals: all bodies of the attempt that pass, best first.
         """
 
     def _explained(self, failures: tuple[TestFailure, ...], found: Judged) -> Judged:  # noqa: ARG002
@@ -121,9 +126,10 @@ class Search(ABC):
         """Return what the first successful attempt found; each but the last may use half of what is left."""
         count = len(aims) if isinstance(aims, Sized) else math.inf
         for position, (suspect, base) in enumerate(aims, 1):
-            share = budget.left(self.spent, 1.0 if position == count else FIRST_SHARE)
+            began = self.spent
+            share = budget.left(began, 1.0 if position == count else FIRST_SHARE)
             if share.exceeded(Spent()):
-                reasons.append("the budget is spent")
+                reasons.append(SPENT)
                 return None
             try:
                 found = self._try(failures, suspect, share, base)
@@ -133,6 +139,8 @@ class Search(ABC):
                 continue
             if found is not None:
                 return found
+            if share.exceeded(self.spent - began):
+                reasons.append(SPENT)
         return None
 
     def _try(
@@ -144,12 +152,14 @@ class Search(ABC):
         if standing is None:
             return None
         guides, held_out = split_guides(failures, self.config.holdout)
-        attempt = Attempt(failures, suspect, *standing, guides, held_out, base)
+        target = Target(key.path, key.qualname, standing[0].first_line, base.files if base is not None else {})
+        tests = [*guides, *guards(self.discovery.passing, key)]
+        attempt = Attempt(failures, suspect, *standing, guides, held_out, base, target, tests)
         beside = f", with another body of {base.title}" if base is not None else ""
         self.emit("stage", name="generate", text=f"Regenerating {key.qualname} in {key.path}{beside}", guides=guides)
         doubtful = len(self.doubtful)
-        known = self.memory.proposals(suspect) if base is None else []
-        for lot in chain(filter(None, [known]), self._lots(attempt, budget)):
+        known, late = self.memory.lots(suspect, self._key(attempt)) if base is None else ([], [])
+        for lot in chain([known], self._lots(attempt, budget), [late]):
             found = self._best(attempt, lot)
             if found is not None:
                 return found
@@ -170,10 +180,20 @@ class Search(ABC):
 
     def _best(self, attempt: Attempt, lot: Sequence[Candidate]) -> Judged | None:
         """Return the first body of a lot, best first, that ends the search; keeps the doubtful ones."""
-        rivals = ranked(lot, attempt.function.body)
-        scores = [score(rival, attempt.function.body) for rival in rivals]
-        self.emit("ranked", passing=len(rivals), origins=[rival.origin for rival in rivals], scores=scores)
-        for candidate in rivals[:JUDGED]:
+        faulty = attempt.function.body
+        best = ranked([candidate for candidate in lot if candidate.body not in attempt.judged], faulty)
+        if not best:
+            return None
+        self.emit(
+            "ranked",
+            passing=len(best),
+            origins=[one.origin for one in best],
+            scores=[score(one, faulty) for one in best],
+        )
+        attempt.passing.extend(best)
+        rivals = ranked(attempt.passing, faulty)
+        for candidate in best[:JUDGED]:
+            attempt.judged.add(candidate.body)
             judged = self._judge(attempt, candidate, rivals)
             if judged is None:
                 continue
@@ -188,16 +208,14 @@ class Search(ABC):
     def _generated(self, attempt: Attempt, budget: Budget) -> Iterator[list[Candidate]]:
         """Yield the lots that the portfolio finds in a sandbox of its own."""
         key, function, source = attempt.suspect.key, attempt.function, attempt.source
-        files = attempt.base.files if attempt.base is not None else {}
+        files, tests = attempt.target.base, attempt.tests
         guiding = [failure for failure in attempt.failures if failure.node_id in set(attempt.guides)]
         task = build_task(
             guiding, function, source, lambda path: files.get(path) or self.checkout.read(path), path=key.path
         )
-        target = Target(key.path, key.qualname, function.first_line, files)
-        tests = [*attempt.guides, *guards(self.discovery.passing, key)]
-        session_id = session_key(self.memory.checkout, target, tests)
+        session_id = self._key(attempt)
         began = self.spent
-        opened = self._session(target, tests)
+        opened = self._session(attempt.target, tests)
         before = self.spent
         known = self.memory.earlier.failed.get(session_id, {})
         with RecordedSession(opened, tests, known, self.emit) as session:
@@ -210,7 +228,7 @@ class Search(ABC):
                 self.model,
                 session,
                 settings=self.arms,
-                budget=budget.left(self._since(began)),
+                budget=budget.left(before - began),
                 seed=self.config.seed,
                 emit=self.emit,
                 clock=self.clock,
@@ -236,6 +254,5 @@ class Search(ABC):
         finally:
             self.spent += Spent(seconds=self.clock() - began)
 
-    def _since(self, began: Spent) -> Spent:
-        """Return the seconds used since `spent` was `began`."""
-        return Spent(seconds=self.spent.seconds - began.seconds)
+    def _key(self, attempt: Attempt) -> str:
+        return session_key(self.memory.checkout, attempt.target, attempt.tests)

@@ -34,7 +34,7 @@ class TestSearch(Search):
         began = self.spent
         with self._session(Target(key.path, key.qualname, key.first_line), attempt.guides) as session:
             found = list(corrections(attempt.suspect, function, source, session, names_in_scope(source, function)))
-        for lot in chain([found], self._generated(attempt, budget.left(self._since(began)))):
+        for lot in chain([found], self._generated(attempt, budget.left(self.spent - began))):
             kept = [candidate for candidate in lot if not weakened(function, candidate.body)]
             if kept:
                 yield kept

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import pytest
@@ -11,6 +12,7 @@ from bot.config import Config
 from bot.errors import ModelMissing, RepositoryError
 from bot.pipeline import combined, find, repair
 from bot.records import Budget, TestFailure
+from bot.report import Run, markdown
 from runners.runner import FunctionKey
 from tests.fakes import ScriptedModel
 
@@ -162,6 +164,50 @@ def test_a_repair_that_cures_another_group_too_ends_its_search_before_it_begins(
     assert outcome.all_repaired
     assert [fields["text"] for fields in events.of("note")][-1].endswith("passes with an earlier patch.")
     assert len(events.of("session")) == 1
+
+
+class Clock:
+    """Seconds that pass only when something happens: `jumps` of them at the first event of the name `event`."""
+
+    def __init__(self, event, jump=1e6):
+        self.now, self.event, self.jump, self.events = 0.0, event, jump, Events()
+
+    def __call__(self):
+        return self.now
+
+    def emit(self, event, **fields):
+        self.events(event, **fields)
+        if event == self.event:
+            self.now, self.jump = self.now + self.jump, 0.0
+
+
+@pytest.mark.parametrize("event", ["attempt", "candidate", "ranked"])
+def test_a_budget_that_ends_in_the_middle_of_a_stage_ends_in_a_report_that_says_so(repo, config, event):
+    clock = Clock(event)
+    limited = replace(config, model="none", budget=Budget(seconds=100, executions=400))
+    outcome = repair(repo(FAULTY), limited, clock.emit, clock=clock)
+    (done,) = outcome.repairs
+    assert done.spent.seconds >= 1e6
+    if event != "attempt":  # what was found before is judged to the end
+        assert done.verdict is not None
+    else:
+        assert "the budget is spent" in done.reason
+        assert outcome.still_failing == tuple(failure.node_id for failure in done.failures)
+        assert f"{done.reason.partition('(')[0]}" in markdown(outcome, Run())
+    assert len(clock.events.of("repair")) == 1
+
+
+def test_opening_the_sandbox_is_part_of_the_budget(repo, config):
+    def fast():
+        return 10_000 * time.monotonic()
+
+    limited = replace(config, model="none", budget=Budget(seconds=40, executions=400))
+    events = Events()
+    (done,) = repair(repo(FAULTY), limited, events, clock=fast).repairs
+    assert len(events.of("session")) == 1, "after the first sandbox nothing of the 40 seconds is left for a second"
+    assert done.spent.executions == 0
+    assert done.spent.seconds > 40
+    assert "the budget is spent" in done.reason
 
 
 def test_a_test_whose_module_cannot_be_imported_is_a_result_with_its_reason(repo, config):

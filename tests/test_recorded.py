@@ -54,6 +54,8 @@ def test_what_is_known_to_fail_is_not_run_and_what_passed_is():
         {"event": "executed", "file": "a", "outcomes": []},
         {"event": "repair", "repair": {"candidate": None, "verdict": None}},
         {"event": "repair", "repair": "nonsense"},
+        {"event": "candidate", "body": 3, "origin": "edit", "setting": ""},
+        {"event": "candidate", "body": "    return 1\n", "origin": "nowhere", "setting": ""},
     ],
 )
 def test_records_of_another_form_and_passing_bodies_are_passed_over(record):
@@ -74,6 +76,32 @@ def test_a_resumed_run_judges_the_proposal_again_and_searches_nothing(repo, tmp_
     assert second.spent.executions == 0
     assert "session" not in events
     assert "verdict" in events
+
+
+def test_a_resumed_run_doubts_a_proposal_for_the_same_rivals_as_a_fresh_one(repo):
+    root = repo(
+        {
+            "shapes.py": "def area(width, height):\n    return width + height\n",
+            "test_shapes.py": "from shapes import area\n\n\ndef test_one():\n    assert area(1, 1) == 1\n\n\n"
+            "def test_two():\n    assert area(2, 2) == 4\n",
+        }
+    )
+    config = Config(runner="local", model="none", budget=Budget(seconds=300, executions=200))
+    with journal.Journal.create(root, {}) as log:
+        first = repair(root, config, log).repairs[0]
+    assert first.verdict is not None
+    assert first.verdict.rivals
+    records = journal.read(log.path)
+    for record in records:
+        if record["event"] == "repair":  # as if nobody had looked for rivals then
+            record["repair"]["verdict"]["word"] = "plausible"
+    for kept, searched in ((records, False), ([one for one in records if one["event"] != "candidate"], True)):
+        events = []
+        again = repair(root, config, lambda event, seen=events, **fields: seen.append(event), earlier=earlier(kept))
+        assert again.repairs[0].verdict is not None
+        assert again.repairs[0].verdict.rivals == first.verdict.rivals
+        assert not again.repairs[0].published
+        assert ("session" in events) is searched
 
 
 def test_a_cut_journal_spares_the_executions_that_it_holds(repo):
