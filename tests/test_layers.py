@@ -27,7 +27,7 @@ HOMES = {  # third-party package -> the modules that may import it
     "docker": {"runners.docker", "runners.environment.image"},
     "git": {"bot.git"},
     "github": {"bot.github"},
-    "httpx": {"bot.models.endpoint"},
+    "httpx": {"bot.models.server"},
     "jinja2": {"bot.report"},
     "ray": {"bot.scan"},
     "packaging": {f"runners.environment.{n}" for n in ("declared", "poetry", "python_version")},

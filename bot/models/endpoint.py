@@ -5,7 +5,7 @@ and `encode` cuts text into strings of that table. A distribution holds what the
 is spread evenly over the other slots of a vector of fixed length, so that vectors of two branches always have the same
 shape, and a token that only one branch lists has a small probability in the other instead of none. Drafts are scored
 from the log-probabilities of an echoed prompt where the server gives them, else from the distribution at each token.
-The API key comes from the environment only, and goes into the Authorization header only.
+How the server is asked stands in `server`.
 """
 
 from __future__ import annotations
@@ -13,34 +13,25 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import threading
 import time
-import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
-import httpx
 import numpy as np
 
 from bot.decoding.prompt import ChatTemplate, Style
 from bot.errors import ModelError
-from bot.models.language_model import Array, Branch, Stop, Usage
+from bot.models.language_model import Array, Branch, Stop
+from bot.models.server import KEY, Answer, Refusal, Server
 
-KEY = "EGCFG_ENDPOINT_KEY"
 LOGPROBS = (20, 10, 5, 1)  # how many to ask for: the first that the server accepts
 SLOTS = 1 << 15  # length of a distribution; doubled between bodies when the table of strings fills up
 DEFAULT_CONTEXT = 4096
 BATCH = 32  # prompts in one request
 CHUNK = 48  # tokens sampled in one request, before it is seen whether a continuation may stop
-CHARACTERS = 3  # in a token, about: to estimate what a server does not count
 MEMORY = 4096  # distributions remembered
-ATTEMPTS = 5
-FIRST_PAUSE_S = 0.5
-LONGEST_PAUSE_S = 30.0
-TIMEOUT = httpx.Timeout(300.0, connect=10.0)
 UNLISTED = 1e-6  # least mass kept for tokens that the server does not list
 
 # Strings by which servers show end tokens; "" is how some show every special token.
@@ -49,7 +40,6 @@ END_TOKENS = (
     "<end_of_turn>", "<|return|>", "<｜end▁of▁sentence｜>", "<|endofprompt|>", "<|eom_id|>",
 )  # fmt: skip
 _PIECE = re.compile(r"\n+| ?\w+| ?[^\w\s]+|[^\S\n]+(?!\S)|[^\S\n]+")
-_REFUSED = (400, 404, 405, 422)
 
 
 def connect(
@@ -60,7 +50,7 @@ def connect(
     Without a name the server's first model is taken. Raises ModelError when it cannot be reached or used.
     """
     base, _, model = url.partition("#")
-    server = _Server(base.rstrip("/"), environment.get(KEY, ""), sleep)
+    server = Server(base.rstrip("/"), environment.get(KEY, ""), sleep)
     listed = server.models()
     names = [str(entry.get("id")) for entry in listed]
     if model and names and model not in names:
@@ -72,227 +62,12 @@ def connect(
     return EndpointModel(server, model, _context(card, server))
 
 
-def _context(card: Mapping[str, Any], server: _Server) -> int:
+def _context(card: Mapping[str, Any], server: Server) -> int:
     """Return how many tokens the model can attend to, as vLLM or llama.cpp tell it."""
     meta = card.get("meta")
     found = [card.get("max_model_len"), card.get("context_length"), card.get("context_window")]
     found += [meta.get("n_ctx"), server.slot_context(), meta.get("n_ctx_train")] if isinstance(meta, dict) else []
     return next((value for value in found if isinstance(value, int) and value > 0), DEFAULT_CONTEXT)
-
-
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    """One completion. tokens, logprobs and tops are aligned; with `echo`, the prompt's come first."""
-
-    text: str
-    finish: str
-    tokens: tuple[str, ...] = ()
-    logprobs: tuple[float | None, ...] = ()
-    tops: tuple[dict[str, float], ...] = ()
-
-
-class _Server:
-    """The HTTP half: requests, retries, and what a refusal means in words."""
-
-    def __init__(self, base: str, key: str, sleep: Callable[[float], None]) -> None:
-        try:
-            url = httpx.URL(base)
-        except httpx.InvalidURL as error:
-            raise ModelError(f"{base} is not a URL: {error}", hint="Use http://host:port/v1.") from None
-        if url.userinfo:
-            raise ModelError("The endpoint's URL holds credentials.", hint=f"Put the key into {KEY} instead.")
-        if url.scheme not in ("http", "https") or not url.host:
-            raise ModelError(f"{base} is not the URL of a server.", hint="Use http://host:port/v1.")
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
-        self.place = f"{url.scheme}://{url.netloc.decode()}{url.path.rstrip('/')}"
-        self.usage = Usage()
-        self._client = httpx.Client(base_url=f"{self.place}/", headers=headers, timeout=TIMEOUT)
-        weakref.finalize(self, self._client.close)
-        self._sleep = sleep
-        self._counting = threading.Lock()
-
-    def models(self) -> list[dict[str, Any]]:
-        reply = self._request("GET", "models")
-        if reply.status_code == 404:
-            raise ModelError(f"{self.place} has no models to list.", hint="The URL should end in /v1.")
-        data = _json(reply, self.place).get("data")
-        return [entry for entry in data if isinstance(entry, dict)] if isinstance(data, list) else []
-
-    def slot_context(self) -> int | None:
-        """Return the context of one slot of a llama.cpp server, None for any other."""
-        reply = self._request("GET", f"{self.place.removesuffix('/v1')}/props")
-        if reply.status_code != 200:
-            return None
-        settings = _json(reply, self.place).get("default_generation_settings")
-        found = settings.get("n_ctx") if isinstance(settings, dict) else None
-        return found if isinstance(found, int) else None
-
-    def complete(self, prompts: Sequence[str], **options: Any) -> list[_Answer]:
-        """Return one completion of each prompt. Raises _Refusal when the server does not accept the request."""
-        body = {"prompt": prompts[0] if len(prompts) == 1 else list(prompts), "stream": False, **options}
-        reply = self._request("POST", "completions", json=body)
-        if reply.status_code in _REFUSED:
-            raise _Refusal(reply.status_code, _reason(reply))
-        data = _json(reply, self.place)
-        choices = data.get("choices")
-        if not isinstance(choices, list) or len(choices) != len(prompts):
-            raise _Refusal(reply.status_code, f"{len(prompts)} prompts gave another number of answers")
-        answers = [_answer(choice, self.place) for choice in sorted(choices, key=_index)]
-        self._count(data.get("usage"), prompts, answers)
-        return answers
-
-    def _count(self, told: Any, prompts: Sequence[str], answers: Sequence[_Answer]) -> None:
-        told = told if isinstance(told, dict) else {}
-        details = told.get("prompt_tokens_details")
-        cached = _whole(details.get("cached_tokens")) if isinstance(details, dict) else None
-        read = _whole(told.get("prompt_tokens"))
-        written = _whole(told.get("completion_tokens"))
-        if read is None:
-            read = sum(len(prompt) // CHARACTERS + 1 for prompt in prompts)
-        if written is None:
-            written = sum(len(answer.tokens) for answer in answers)
-        with self._counting:
-            self.usage.passes += max(1, written // len(prompts))
-            self.usage.positions += max(0, read - (cached or 0)) + written
-
-    def _request(self, method: str, path: str, **options: Any) -> httpx.Response:
-        """Return the server's reply, asking again while it is overloaded or stumbling."""
-        pause = FIRST_PAUSE_S
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                reply = self._client.request(method, path, **options)
-            except httpx.ConnectError as error:
-                raise ModelError(
-                    f"No server answers at {self.place}: {error}", hint="Start it, or check the URL given to --model."
-                ) from None
-            except httpx.TransportError as error:
-                if attempt == ATTEMPTS:
-                    raise ModelError(
-                        f"{self.place} broke off {ATTEMPTS} times: {type(error).__name__}.", hint="See its log."
-                    ) from None
-            else:
-                if reply.status_code != 429 and reply.status_code < 500:
-                    return self._checked(reply)
-                if attempt == ATTEMPTS or reply.status_code == 501:
-                    raise ModelError(
-                        f"{self.place} answered {reply.status_code} {attempt} times: {_reason(reply)}",
-                        hint="It is overloaded: try later." if reply.status_code == 429 else "See its log.",
-                    )
-                pause = max(pause, _retry_after(reply))
-            self._sleep(min(pause, LONGEST_PAUSE_S))
-            pause *= 2
-        raise AssertionError("unreachable")
-
-    def _checked(self, reply: httpx.Response) -> httpx.Response:
-        if reply.status_code in (401, 403):
-            raise ModelError(f"{self.place} refused access ({reply.status_code}).", hint=f"Put a valid key into {KEY}.")
-        if 300 <= reply.status_code < 400:
-            raise ModelError(f"{self.place} redirects elsewhere.", hint="Give --model the server's final URL.")
-        return reply
-
-
-class _Refusal(Exception):
-    """The server does not accept a request."""
-
-    def __init__(self, status: int, reason: str) -> None:
-        super().__init__(reason)
-        self.status = status
-        self.reason = reason
-
-
-def _reason(reply: httpx.Response) -> str:
-    """Return what the server says about its refusal, cut to a line."""
-    try:
-        data = reply.json()
-    except ValueError:
-        data = None
-    found: Any = data
-    for name in ("error", "message"):
-        found = found.get(name, found) if isinstance(found, dict) else found
-    if isinstance(data, dict) and not isinstance(found, str):
-        found = data.get("detail") or found
-    return " ".join(str(found if found is not None else reply.text).split())[:300]
-
-
-def _json(reply: httpx.Response, place: str) -> dict[str, Any]:
-    try:
-        data = reply.json()
-    except ValueError:
-        data = None
-    if isinstance(data, list):  # llama.cpp: one answer for each prompt of a list
-        lists = [part.get("choices") for part in data if isinstance(part, dict)]
-        firsts = [choices[0] for choices in lists if isinstance(choices, list) and choices]
-        data = {"choices": [{**one, "index": number} for number, one in enumerate(firsts) if isinstance(one, dict)]}
-    if reply.status_code != 200 or not isinstance(data, dict):
-        raise ModelError(
-            f"{place} does not answer like an OpenAI-compatible server ({reply.status_code}).",
-            hint="The URL should end in /v1.",
-        )
-    return data
-
-
-def _index(choice: Any) -> int:
-    found = choice.get("index") if isinstance(choice, dict) else 0
-    return found if isinstance(found, int) else 0
-
-
-def _retry_after(reply: httpx.Response) -> float:
-    try:
-        return max(0.0, float(reply.headers.get("retry-after", "0")))
-    except ValueError:
-        return 0.0
-
-
-def _whole(value: Any) -> int | None:
-    return value if isinstance(value, int) and value >= 0 else None
-
-
-def _answer(choice: Any, place: str) -> _Answer:
-    """Read one choice, untrusted: with log-probabilities in the form of completions or of chats."""
-    if not isinstance(choice, dict) or not isinstance(choice.get("text"), str):
-        raise ModelError(f"{place} sent an answer without text.", hint="Is it a completions endpoint?")
-    told = choice.get("logprobs")
-    finish = str(choice.get("finish_reason") or "")
-    if not isinstance(told, dict):
-        return _Answer(choice["text"], finish)
-    content = told.get("content")
-    if isinstance(content, list):
-        entries = [entry for entry in content if isinstance(entry, dict)]
-        tokens = tuple(str(entry.get("token", "")) for entry in entries)
-        logprobs = tuple(_number(entry.get("logprob")) for entry in entries)
-        tops = tuple(_listed(entry.get("top_logprobs")) for entry in entries)
-        return _Answer(choice["text"], finish, tokens, logprobs, tops)
-    names, values, alternatives = (told.get(name) or [] for name in ("tokens", "token_logprobs", "top_logprobs"))
-    if not all(isinstance(part, list) for part in (names, values, alternatives)) or len(names) != len(values):
-        raise ModelError(f"{place} sent log-probabilities of an unknown form.", hint="Update the server.")
-    alternatives = [*alternatives, *[None] * (len(names) - len(alternatives))]
-    return _Answer(
-        choice["text"],
-        finish,
-        tuple(str(name) for name in names),
-        tuple(_number(value) for value in values),
-        tuple(_listed(alternative) for alternative in alternatives[: len(names)]),
-    )
-
-
-def _number(value: Any) -> float | None:
-    usable = isinstance(value, (int, float)) and not isinstance(value, bool) and value == value
-    return min(0.0, max(-1e4, float(value))) if usable else None
-
-
-def _listed(alternatives: Any) -> dict[str, float]:
-    """Return token strings with their log-probabilities; strings that hold half a character are left out."""
-    if isinstance(alternatives, list):
-        entries = [entry for entry in alternatives if isinstance(entry, dict)]
-        pairs = [(str(entry.get("token", "")), entry.get("logprob")) for entry in entries]
-    else:
-        pairs = list(alternatives.items()) if isinstance(alternatives, dict) else []
-    found: dict[str, float] = {}
-    for token, value in pairs:
-        number = _number(value)
-        if number is not None and "\N{REPLACEMENT CHARACTER}" not in token and not token.startswith("bytes:"):
-            found[token] = float(np.logaddexp(found[token], number)) if token in found else number
-    return found
 
 
 class EndpointModel:
@@ -301,7 +76,7 @@ class EndpointModel:
     style: Style = "instruct"
     chat: ChatTemplate | None = None  # the server's template is not known here: plain text
 
-    def __init__(self, server: _Server, model: str, context: int) -> None:
+    def __init__(self, server: Server, model: str, context: int) -> None:
         """Try one completion: how many log-probabilities, and whether the prompt's too. Raises ModelError."""
         self.name = f"{model} at {server.place}"
         self.context = context
@@ -327,7 +102,7 @@ class EndpointModel:
         for count in LOGPROBS:
             try:
                 answer = self._complete(["def f(x):\n    return"], max_tokens=1, temperature=0.0, logprobs=count)[0]
-            except _Refusal as refusal:
+            except Refusal as refusal:
                 reason = refusal.reason
                 if refusal.status == 404:
                     break
@@ -347,7 +122,7 @@ class EndpointModel:
             options = {"echo": True, "max_tokens": most, "logprobs": 1, "temperature": 0.0}
             try:
                 answer = self._complete([text], **options)[0]
-            except _Refusal:
+            except Refusal:
                 continue
             if _prompt_part(answer, text, most, len(text) // 2) is not None:
                 return options
@@ -488,7 +263,7 @@ class EndpointModel:
                 return [*strings, ""] if answer.finish == "stop" else strings
         return strings
 
-    def _split(self, answer: _Answer) -> list[str]:
+    def _split(self, answer: Answer) -> list[str]:
         """Return the completion's tokens without its end token; words and signs where the tokens do not add up."""
         tokens = list(answer.tokens)
         while tokens and tokens[-1] in END_TOKENS and "".join(tokens) != answer.text:
@@ -549,11 +324,11 @@ class EndpointModel:
 
     # requests
 
-    def _ask(self, prompts: Sequence[str], **options: Any) -> list[_Answer]:
+    def _ask(self, prompts: Sequence[str], **options: Any) -> list[Answer]:
         """Return the completions of all prompts; a refusal becomes an error that says what to do."""
         try:
             return [answer for batch in self._cut(prompts) for answer in self._complete(batch, **options)]
-        except _Refusal as refusal:
+        except Refusal as refusal:
             if "context" in refusal.reason.lower() or "too long" in refusal.reason.lower():
                 raise ModelError(
                     f"The prompt does not fit in the context of {self.name}: {refusal.reason}",
@@ -566,12 +341,12 @@ class EndpointModel:
         for start in range(0, len(prompts), size):
             yield prompts[start : start + size]
 
-    def _complete(self, prompts: Sequence[str], **options: Any) -> list[_Answer]:
+    def _complete(self, prompts: Sequence[str], **options: Any) -> list[Answer]:
         """Return the completions of a batch, one prompt at a time from the moment the server refuses several."""
         if self._batches or len(prompts) == 1:
             try:
                 return self._server.complete(prompts, model=self._model, **options)
-            except _Refusal:
+            except Refusal:
                 if len(prompts) == 1:
                     raise
         answers = [self._server.complete([prompt], model=self._model, **options)[0] for prompt in prompts]
@@ -579,7 +354,7 @@ class EndpointModel:
         return answers
 
 
-def _prompt_part(answer: _Answer, text: str, written: int, start: int) -> list[tuple[int, str, float]] | None:
+def _prompt_part(answer: Answer, text: str, written: int, start: int) -> list[tuple[int, str, float]] | None:
     """Return (offset from `start`, string, log p) of the tokens that end beyond `start` in the echoed `text`.
 
     written: how many tokens the server may have written after the prompt. None when the prompt's are not there, or do
