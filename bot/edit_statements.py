@@ -9,9 +9,10 @@ import ast
 import itertools
 from collections.abc import Iterator, Sequence
 
-from bot.edit_expressions import ARITHMETIC, BITWISE, NEAR
+from bot.edit_operators import ARITHMETIC, BITWISE, NEAR
 from bot.edit_view import (
     BINARY,
+    FORMATTED,
     NAMES_PER_SITE,
     Block,
     FunctionView,
@@ -162,7 +163,7 @@ def _exchange_names(view: FunctionView, node: ast.stmt) -> Proposals:
 
 def _has_multiline_string(statements: Sequence[ast.stmt]) -> bool:
     return any(
-        isinstance(node, (ast.Constant, ast.JoinedStr)) and node.lineno != node.end_lineno
+        isinstance(node, ast.expr) and isinstance(node, (ast.Constant, *FORMATTED)) and node.lineno != node.end_lineno
         for statement in statements
         for node in ast.walk(statement)
     )

@@ -21,6 +21,9 @@ Proposals = Iterator[Proposal]
 
 NAMES_PER_SITE = 24  # other names tried in one place
 ATOM = 16
+# Strings with expressions in them, and what holds such an expression: t"..." is of Python 3.14.
+FORMATTED: tuple[type[ast.expr], ...] = (ast.JoinedStr, getattr(ast, "TemplateStr", ast.JoinedStr))
+FIELDS: tuple[type[ast.expr], ...] = (ast.FormattedValue, getattr(ast, "Interpolation", ast.FormattedValue))
 BINARY: dict[type[ast.operator], tuple[str, int]] = {
     ast.BitOr: ("|", 7), ast.BitXor: ("^", 8), ast.BitAnd: ("&", 9), ast.LShift: ("<<", 10), ast.RShift: (">>", 10),
     ast.Add: ("+", 11), ast.Sub: ("-", 11), ast.Mult: ("*", 12), ast.Div: ("/", 12), ast.FloorDiv: ("//", 12),
@@ -60,7 +63,7 @@ def required_level(parent: ast.AST, node: ast.AST) -> int:
         return ATOM if node is parent.value else 0
     if isinstance(parent, (ast.Compare, ast.Starred)):
         return 7
-    if isinstance(parent, (ast.IfExp, ast.comprehension, ast.FormattedValue)):
+    if isinstance(parent, (ast.IfExp, ast.comprehension, *FIELDS)):
         return 3
     return 1 if isinstance(parent, (ast.Lambda, ast.Dict, ast.keyword)) else 0
 
@@ -101,7 +104,7 @@ class FunctionView:
                 if not isinstance(child, ast.AST) or isinstance(child, ast.expr_context):
                     continue
                 self.parents[child] = root
-                if isinstance(root, ast.FormattedValue) and not self._located(child):
+                if isinstance(root, FIELDS) and not self._located(child):
                     continue
                 if not hasattr(child, "lineno") or self.start(child) >= self.body_start:
                     yield child
@@ -158,6 +161,19 @@ class FunctionView:
         if isinstance(node, ast.Tuple):
             return text if text.startswith("(") and text.endswith(")") else f"({text})"
         return f"({text})" if level_of(node) < level or ("\n" in text and level_of(node) < ATOM) else text
+
+    def swap(self, one: ast.AST, other: ast.AST) -> tuple[Span, ...]:
+        """Return the spans that put each of two nodes in the place of the other."""
+        return (self.start(one), self.end(one), self.raw(other)), (self.start(other), self.end(other), self.raw(one))
+
+    def parenthesised(self, node: ast.AST) -> bool:
+        """Whether parentheses of its own stand around a node, not those of a call."""
+        parent = self.parents[node]
+        before, after = self.text[: self.start(node)].rstrip(), self.text[self.end(node) :].lstrip()
+        of_call = isinstance(parent, ast.Call) and node is not parent.func
+        if of_call and len(parent.args) + len(parent.keywords) == 1:  # type: ignore[attr-defined]
+            return False
+        return before.endswith("(") and after.startswith(")")
 
     def replace(self, node: ast.expr, text: str, level: int = ATOM) -> tuple[Span, ...]:
         """Return what puts `text`, which binds with `level`, in the place of `node`."""
@@ -239,8 +255,8 @@ class FunctionView:
         for node in self.nodes:
             parent = self.parents.get(node)
             context = getattr(node, "ctx", None)
-            skipped = isinstance(node, (ast.Starred, ast.Slice, ast.FormattedValue))
-            skipped = skipped or isinstance(parent, (ast.JoinedStr, ast.Expr, ast.pattern, ast.ExceptHandler))
+            skipped = isinstance(node, (ast.Starred, ast.Slice, *FIELDS))
+            skipped = skipped or isinstance(parent, (*FORMATTED, ast.Expr, ast.pattern, ast.ExceptHandler))
             if isinstance(node, ast.expr) and not skipped and (context is None or isinstance(context, ast.Load)):
                 found.append(node)
         return found
@@ -301,7 +317,7 @@ class FunctionView:
 
     def is_plain_string(self, node: ast.Constant) -> bool:
         parent = self.parents[node]
-        return not isinstance(parent, (ast.JoinedStr, ast.Expr)) and "\n" not in self.raw(node)
+        return not isinstance(parent, (*FORMATTED, ast.Expr)) and "\n" not in self.raw(node)
 
     @cached_property
     def hints(self) -> dict[str, str]:

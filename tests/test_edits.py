@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 import textwrap
 import warnings
 
@@ -258,6 +259,16 @@ def test_any_syntax_can_be_edited(body: str) -> None:
             compile(text.header + edit.body, "<edit>", "exec")
         assert edit.body.endswith("\n")
         assert 1 <= edit.line <= edit.body.count("\n") + 1
+
+
+@pytest.mark.parametrize(
+    "prefix", ["f", pytest.param("t", marks=pytest.mark.skipif(sys.version_info < (3, 14), reason="Python 3.14"))]
+)
+def test_the_text_around_the_fields_of_a_string_is_left_as_it_is(prefix: str) -> None:
+    text = function(f"def f(a, b):\n    return {prefix}'sum: {{a - b}}.'\n")
+    bodies = [edit.body for edit in single_edits(text)]
+    assert f"    return {prefix}'sum: {{a + b}}.'\n" in bodies
+    assert all("'sum: {" in body and "}.'" in body for body in bodies if f"{prefix}'" in body)
 
 
 def test_a_function_with_nothing_but_a_docstring_has_no_edits() -> None:
