@@ -220,7 +220,7 @@ class SuiteRecord:
         comparing = self._request.comparing
         if comparing is None or len(self._compared) >= MAX_COMPARED:
             return
-        call = parse_compared(frame, len(comparing.sources))
+        call = parse_compared(frame, len(comparing.sources), len(comparing.examples))
         if call is not None:
             self._compared.append(call)
         else:
@@ -337,7 +337,8 @@ class SuiteRecord:
             output=self._output,
             python=self._python,
             pytest=self._pytest,
-            compared=tuple(self._compared),
+            compared=tuple(call for call in self._compared if call.example < 0),
+            examples=tuple(call for call in self._compared if call.example >= 0),
             uncompared=self._uncompared,
         )
 

@@ -1161,6 +1161,7 @@ class Comparison:
         self.emit, self.calls, self.nearby = emit, request["calls"], request["nearby"]
         self.left = request["seconds"]
         self.sources = [base64.b64decode(text) for text in request["sources"]]
+        self.examples = [(ast.literal_eval(call), ast.literal_eval(gives)) for call, gives in request["examples"]]
         where = (request["path"], request["qualname"], request["first_line"])
         self.variants = Watched(root, *where, self.sources[0])
         self.variants.looking = True
@@ -1184,17 +1185,30 @@ class Comparison:
 
     def look(self):
         """What the watched function calls first: compares the variants on this call, if there is still room."""
-        if self.busy or not self.node or self.calls <= 0 or self.left <= 0 or self.of_test >= CALLS_OF_TEST:
+        room = self.calls > 0 and self.of_test < CALLS_OF_TEST
+        if self.busy or not self.node or self.left <= 0 or not (room or self.examples):
             return
         self.busy, begun = True, _monotonic()
         try:
-            self._compare(_getframe(1))
+            if self.examples:
+                self._show(_getframe(1))
+            if room:
+                self._compare(_getframe(1))
         except Exception as error:
             self.emit({"k": "uncompared", "m": "%s: %s" % (type(error).__name__, _text_of(error)[:COMPARE_CHARS])})
-            self.calls = 0
+            self.calls, self.examples = 0, []
         finally:
             self.busy = False
             self.left -= _monotonic() - begun
+
+    def _show(self, frame):
+        """Let each variant do the examples of the docstring, once for all tests."""
+        examples, self.examples = self.examples, []
+        function = self._function_of(frame.f_code)
+        answers = [self._ask(function, number, examples, _outcome_of_example) for number in range(len(self.sources))]
+        for place in range(len(examples)):
+            results = [answer[place] if place < len(answer) else ["lost", "", ""] for answer in answers]
+            self.emit({"k": "compared", "n": self.node, "a": "", "near": False, "r": results, "e": place + 1})
 
     def _compare(self, frame):
         if self.beside and self._called_by_another(frame.f_back):
@@ -1210,7 +1224,7 @@ class Comparison:
         texts = [_call_text(names, arguments)]
         near = list(nearby(arguments)) if self.nearby else []
         texts += [_call_text(names, one) for one in near]
-        answers = [self._ask(function, number, [arguments, *near]) for number in range(len(self.sources))]
+        answers = [self._ask(function, number, [arguments, *near], _outcome_of) for number in range(len(self.sources))]
         for place, said in enumerate(texts):
             results = [answer[place] if place < len(answer) else ["lost", "", ""] for answer in answers]
             self.emit({"k": "compared", "n": self.node, "a": said, "near": place > 0, "r": results})
@@ -1234,14 +1248,14 @@ class Comparison:
                 self.functions = self.variants.functions()
         raise LookupError("%d functions share this code" % len(found))
 
-    def _ask(self, function, number, inputs):
+    def _ask(self, function, number, inputs, outcome_of):
         """Return [kind, text, digest] for each of the inputs, as far as a child gets with them."""
         receive, send = os.pipe()
         pid = _quiet_fork()
         if pid == 0:
             try:
                 os.close(receive)
-                self._answer(function, number, inputs, send)
+                self._answer(function, number, inputs, send, outcome_of)
             finally:
                 _exit(0)
         os.close(send)
@@ -1258,7 +1272,7 @@ class Comparison:
             answers.append(["timeout" if late else "crashed", "", ""])
         return answers
 
-    def _answer(self, function, number, inputs, send):
+    def _answer(self, function, number, inputs, send, outcome_of):
         """In the child: do the calls one after the other, each on copies of the arguments where that is possible."""
         try:
             _limit(resource.RLIMIT_CPU, time.process_time() + CALL_SECONDS + 1)
@@ -1278,7 +1292,7 @@ class Comparison:
         last = len(inputs) - 1
         for place, one in enumerate(inputs):
             own = one if place == last else _copied(one)
-            _write(send, json.dumps(_outcome_of(function, own)).encode() + b"\n")
+            _write(send, json.dumps(outcome_of(function, own)).encode() + b"\n")
 
     @staticmethod
     def _swap_beside(variants, original, source):
@@ -1380,6 +1394,35 @@ def _outcome_of(function, arguments):
     except Exception as error:
         return ["raise", _cut(safe_repr(error, 3), COMPARE_CHARS), _class_name(type(error))]
     return ["value", _told(value), fingerprint([value, positional, sorted(keywords.items())])]
+
+
+def _outcome_of_example(function, example):
+    """Return [kind, text, "", whether it gave what the docstring says] of one example."""
+    (positional, keywords), expected = example
+    try:
+        value = _run_out(function(*positional, **keywords))
+    except SystemExit:
+        return ["raise", "SystemExit", "", False]
+    except Exception as error:
+        return ["raise", _cut(safe_repr(error, 3), COMPARE_CHARS), "", False]
+    return ["value", _told(value), "", _alike(value, expected)]
+
+
+def _alike(value, expected):
+    """Say whether a value is what a literal says, by exact type; numbers are compared as numbers."""
+    kind, wanted = type(value), type(expected)
+    if kind in (int, float, complex) and wanted in (int, float, complex):
+        return value == expected or abs(value - expected) <= 1e-9 * abs(expected)
+    if kind is not wanted:
+        return False
+    if kind in (list, tuple):
+        return len(value) == len(expected) and all(map(_alike, value, expected))
+    if kind is dict:
+        try:
+            return len(value) == len(expected) and all(_alike(value[key], expected[key]) for key in expected)
+        except KeyError:
+            return False
+    return fingerprint(value) == fingerprint(expected)
 
 
 def _run_out(value):

@@ -168,13 +168,26 @@ class Varied:
 
 
 @dataclass(frozen=True, slots=True)
+class Example:
+    """A call that a docstring shows.
+
+    arguments: a literal, a pair of a list and a dict. expected: a literal. text: the call as it is written.
+    """
+
+    arguments: str
+    expected: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Comparing:
     """Which variants of a function are compared on the calls that tests make of it.
 
     sources: whole files in place of the target's; the first is the one that the tests themselves run on. nearby: also
     on arguments a small step away. calls, seconds: at most so many different calls, and so long for all of them.
     beside: functions that vary with it, with as many sources, the first of each as the tests run on it; calls that
-    they make of the target are not compared, since they are part of theirs.
+    they make of the target are not compared, since they are part of theirs. examples: done once by every variant,
+    when the function is called for the first time.
     """
 
     target: Target
@@ -183,15 +196,20 @@ class Comparing:
     calls: int = 40
     seconds: float = 10.0
     beside: tuple[Varied, ...] = ()
+    examples: tuple[Example, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a function did with one input. `digest` is equal when result and changed arguments are."""
+    """What a function did with one input. `digest` is equal when result and changed arguments are.
+
+    holds: of an example, whether the result is what the docstring says.
+    """
 
     kind: ResultKind  # "refused": the variant cannot be compared; "lost": not reached
     text: str
     digest: str
+    holds: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +220,7 @@ class ComparedCall:
     arguments: str  # safe text
     nearby: bool
     results: tuple[Result, ...]
+    example: int = -1  # place among the examples that were asked for, -1 for a call that a test made
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +236,7 @@ class SuiteRun:
     python: str = ""
     pytest: str = ""
     compared: tuple[ComparedCall, ...] = ()
+    examples: tuple[ComparedCall, ...] = ()
     uncompared: str = ""  # why calls could not be compared, when they could not
     asked: int = 0  # calls that a function apart has answered
     unasked: tuple[str, ...] = ()  # why calls of a function apart could not cross, each with "arguments" or "result"

@@ -330,6 +330,7 @@ def comparing_frame(comparing: Comparing | None) -> dict[str, Any] | None:
         "calls": comparing.calls,
         "seconds": comparing.seconds,
         "beside": [_varied(one.target, one.sources) for one in comparing.beside],
+        "examples": [[example.arguments, example.expected] for example in comparing.examples],
     }
 
 
@@ -342,18 +343,23 @@ def _varied(target: Target, sources: Sequence[bytes]) -> dict[str, Any]:
     }
 
 
-def parse_compared(frame: Mapping[str, Any], variants: int) -> ComparedCall | None:
-    """Return one compared call, None if it is malformed or does not speak of each of the variants."""
+def parse_compared(frame: Mapping[str, Any], variants: int, examples: int = 0) -> ComparedCall | None:
+    """Return one compared call, None if it is malformed or does not speak of each of the variants.
+
+    examples: how many were asked for, when the frame tells of one of them.
+    """
     raw = frame.get("r")
     results = []
     for item in raw[:variants] if isinstance(raw, list) else ():
-        if not (isinstance(item, list) and len(item) == 3 and item[0] in _RESULTS):
+        if not (isinstance(item, list) and len(item) in (3, 4) and item[0] in _RESULTS):
             return None
-        results.append(Result(item[0], text(item[1], ARGUMENT_CHARS), text(item[2], 200)))
-    if len(results) != variants:
+        holds = item[0] == "value" and item[3:] == [True]
+        results.append(Result(item[0], text(item[1], ARGUMENT_CHARS), text(item[2], 200), holds))
+    place = _count(frame.get("e")) - 1 if "e" in frame else -1
+    if len(results) != variants or not -1 <= place < examples:
         return None
     node, arguments = text(frame.get("n"), NODE_CHARS), text(frame.get("a"), ARGUMENT_CHARS)
-    return ComparedCall(node, arguments, frame.get("near") is True, tuple(results))
+    return ComparedCall(node, arguments, frame.get("near") is True, tuple(results), place)
 
 
 _KINDS = frozenset(get_args(EventKind))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from runners.harness import fingerprint, nearby
-from runners.runner import ComparedCall, Comparing, Limits, Runner, SuiteRequest, SuiteRun, Target
+from runners.harness import _alike, fingerprint, nearby
+from runners.runner import ComparedCall, Comparing, Example, Limits, Runner, SuiteRequest, SuiteRun, Target
 from runners.wire import parse_compared
 
 CART = b'''import threading
@@ -180,3 +180,36 @@ def test_nearby_values_differ_in_one_argument():
 )
 def test_a_reply_that_does_not_speak_of_every_variant_is_dropped(frame):
     assert parse_compared({"n": "t.py::t", "a": "1", **frame}, 2) is None
+
+
+def test_examples_are_done_once_by_each_variant(shop):
+    hangs = CART.replace(b"if x < low:", b"while x:")
+    low = CART.replace(b"return low", b"return float(low)")
+    written = (Example("([0], {'low': 1, 'high': 5})", "1", ""), Example("([9, 1, 5], {})", "5", ""))
+    line = CART[: CART.index(b"def clamp")].count(b"\n") + 1
+    comparing = Comparing(Target("cart.py", "clamp", line), (CART, hangs, low), calls=0, examples=written)
+    suite = shop.run_suite(SuiteRequest(comparing=comparing))
+    assert suite.compared == ()
+    assert [[(r.kind, r.text, r.holds) for r in call.results] for call in suite.examples] == [
+        [("value", "1", True), ("value", "0", False), ("value", "1.0", True)],
+        [("value", "5", True), ("value", "1", False), ("value", "5", True)],
+    ]
+    assert [call.example for call in suite.examples] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected", "same"),
+    [
+        (1, 1.0, True),
+        (True, 1, False),
+        (0.1 + 0.2, 0.3, True),
+        ([1, (2.0, "a")], [1, (2, "a")], True),
+        ((1,), [1], False),
+        ({"a": [1]}, {"a": [1.0]}, True),
+        ({"a": 1}, {"b": 1}, False),
+        ({1, 2}, {2, 1}, True),
+        (float("nan"), 1, False),
+    ],
+)
+def test_a_value_is_what_a_literal_says(value, expected, same):
+    assert _alike(value, expected) is same
