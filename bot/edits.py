@@ -11,8 +11,8 @@ from __future__ import annotations
 import ast
 import itertools
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from types import CodeType
 from typing import Any
 
@@ -21,7 +21,7 @@ from bot.edit_guards import edit_guards
 from bot.edit_omissions import edit_omissions
 from bot.edit_parameters import edit_parameters
 from bot.edit_statements import edit_statements
-from bot.edit_view import FunctionView, apply, in_order
+from bot.edit_view import FunctionView, Span, apply, in_order
 from bot.functions import FunctionText
 from bot.syntax import compiled, parsed, quiet
 
@@ -52,30 +52,71 @@ class Edit:
     weight: float
 
 
-def single_edits(function: FunctionText, *, names: Sequence[str] = (), limit: int = LIMIT) -> list[Edit]:
-    """Return the single edits of the function's body, likeliest first, at most `limit`; the same every time.
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """An edit that has not been looked at yet: whether it compiles and is new shows when it is made.
+
+    line: first changed line of the body, 1-based. grows: it adds lines. weight: prior probability among all proposals.
+    """
+
+    weight: float
+    operator: str
+    line: int
+    grows: bool
+    spans: tuple[Span, ...]
+
+
+class Neighbourhood:
+    """The single edits of a function's body, made one by one, since compiling thousands of a long one takes long.
 
     names: what is in scope beside the function's own names: functions, constants, attributes ("self.size").
     Every body compiles, and no two, nor one and the faulty body, compile to the same code. A function whose body
     stands on the `def` line, or that does not compile, has none.
     """
-    try:
-        view = FunctionView(function.text, function.header_lines, tuple(names))
-        compiler = _Compiler(function.text)
-    except (SyntaxError, ValueError):
-        return []
-    seen = {compiler.key(function.text)}
-    found: list[tuple[float, str, str, int]] = []
-    with quiet():  # candidates may well compare with `is`, or escape oddly
-        for weight, operator, start, text in _ranked(view):
-            if len(found) >= limit:
-                break
-            key = compiler.key(text)
-            if key is not None and key not in seen:
-                seen.add(key)
-                found.append((weight, operator, text[view.body_start :], text.count("\n", view.body_start, start) + 1))
-    total = sum(weight for weight, *_ in found)
-    return [Edit(body, line, operator, weight / total) for weight, operator, body, line in found]
+
+    def __init__(self, function: FunctionText, names: Sequence[str] = ()) -> None:
+        self.proposals: list[Proposal] = []  # likeliest first; the same every time
+        self._made: dict[int, Edit | None] = {}
+        try:
+            self._view = FunctionView(function.text, function.header_lines, tuple(names))
+            self._compiler = _Compiler(function.text)
+        except (SyntaxError, ValueError):
+            return
+        self._first = {self._compiler.key(function.text): -1}  # code -> the proposal that came first with it
+        self.proposals = _ranked(self._view)
+
+    @property
+    def made(self) -> list[Edit]:
+        """The edits that were made so far, likeliest first."""
+        return [edit for _, edit in sorted(self._made.items()) if edit is not None]
+
+    def edits(self, wanted: Iterable[int] | None = None) -> Iterator[Edit]:
+        """Yield the edits of these places in `proposals`, of all by default, but for those that are none."""
+        for place in range(len(self.proposals)) if wanted is None else wanted:
+            if place not in self._made:
+                self._made[place] = self._make(place)
+            edit = self._made[place]
+            if edit is not None:
+                yield edit
+
+    def _make(self, place: int) -> Edit | None:
+        proposal = self.proposals[place]
+        text = apply(self._view.text, proposal.spans)
+        with quiet():  # candidates may well compare with `is`, or escape oddly
+            key = self._compiler.key(text)
+        if key is None or self._first.setdefault(key, place) != place:
+            return None
+        return Edit(text[self._view.body_start :], proposal.line, proposal.operator, proposal.weight)
+
+
+def single_edits(function: FunctionText, *, names: Sequence[str] = (), limit: int = LIMIT) -> list[Edit]:
+    """Return the single edits of the function's body, likeliest first, at most `limit`; the same every time.
+
+    names: see `Neighbourhood`.
+    """
+    found = list(itertools.islice(Neighbourhood(function, names).edits(), limit))
+    total = sum(edit.weight for edit in found)
+    return [replace(edit, weight=edit.weight / total) for edit in found]
 
 
 def same_code(one: str, other: str) -> bool:
@@ -87,8 +128,8 @@ def same_code(one: str, other: str) -> bool:
     return bool(compiler.key(one) == compiler.key(other))
 
 
-def _ranked(view: FunctionView) -> list[tuple[float, str, int, str]]:
-    """Return (weight, operator, first offset, text) for every distinct text, heaviest first; not yet compiled."""
+def _ranked(view: FunctionView) -> list[Proposal]:
+    """Return a proposal for every distinct text, heaviest first; not yet compiled."""
     offered = itertools.chain(
         edit_expressions(view), edit_statements(view), edit_parameters(view), edit_guards(view), edit_omissions(view)
     )
@@ -97,21 +138,44 @@ def _ranked(view: FunctionView) -> list[tuple[float, str, int, str]]:
     totals: dict[str, float] = {}
     for operator, share, _ in proposals:
         totals[operator] = totals.get(operator, 0.0) + share
-    merged: dict[str, tuple[float, str, int]] = {}
+    merged: dict[_Written, tuple[float, str, tuple[Span, ...]]] = {}
     for operator, share, spans in proposals:
         if not spans or spans[0][0] < view.body_start:
             continue
-        text = apply(view.text, spans)
         weight = WEIGHTS[operator] * share / totals[operator]
         if remembers is not None and any(remembers.search(replacement) for *_, replacement in spans):
             weight *= FORGOTTEN
-        before = merged.get(text)
+        written = _written(view.text, spans)
+        before = merged.get(written)
         if before is None:
-            merged[text] = (weight, operator, spans[0][0])
+            merged[written] = (weight, operator, spans)
         else:
-            merged[text] = (before[0] + weight, operator if weight > before[0] else before[1], before[2])
-    ranked = [(weight, operator, start, text) for text, (weight, operator, start) in merged.items()]
-    return sorted(ranked, key=lambda item: -item[0])  # stable: ties stay in source order
+            merged[written] = (before[0] + weight, operator if weight > before[0] else before[1], before[2])
+    total = sum(weight for weight, *_ in merged.values())
+    ranked = [
+        Proposal(
+            weight / total, operator, view.text.count("\n", view.body_start, spans[0][0]) + 1, _grow(view, spans), spans
+        )
+        for weight, operator, spans in merged.values()
+    ]
+    return sorted(ranked, key=lambda proposal: -proposal.weight)  # stable: ties stay in source order
+
+
+_Written = tuple[int, int, str]
+
+
+def _written(text: str, spans: tuple[Span, ...]) -> _Written:
+    """Return what tells the text that these spans make from others: the lines they touch, as they are then."""
+    start = text.rfind("\n", 0, spans[0][0]) + 1
+    end = text.find("\n", spans[-1][1])
+    end = len(text) if end < 0 else end
+    moved = [(first - start, last - start, replacement) for first, last, replacement in spans]
+    return start, end, apply(text[start:end], moved)
+
+
+def _grow(view: FunctionView, spans: tuple[Span, ...]) -> bool:
+    """Say whether the spans make more lines than they replace."""
+    return sum(replacement.count("\n") - view.text.count("\n", first, last) for first, last, replacement in spans) > 0
 
 
 class _Compiler:

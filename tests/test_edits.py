@@ -10,7 +10,7 @@ import warnings
 import pytest
 
 from bot.decoding.edit_pool import names_in_scope
-from bot.edits import WEIGHTS, Edit, same_code, single_edits
+from bot.edits import WEIGHTS, Edit, Neighbourhood, same_code, single_edits
 from bot.functions import FunctionText, functions_in
 
 
@@ -409,3 +409,15 @@ def test_another_type_is_refused_as_operators_do() -> None:
     source = "class P:\n    def __eq__(self, other):\n        {}return self.x == other.x\n"
     guard = "if not isinstance(other, type(self)): return NotImplemented\n        "
     assert edited_in(source.format(""), source.format(guard)) is not None
+
+
+def test_of_a_long_function_only_what_is_asked_for_is_made():
+    lines = "".join(f"    if n > {number}:\n        total += n * {number}\n" for number in range(60))
+    found = Neighbourhood(function(f"def f(n):\n    total = 0\n{lines}    return total\n"))
+    assert len(found.proposals) > 1000
+    late = [place for place, proposal in enumerate(found.proposals) if proposal.line > 100]
+    first = next(found.edits(late))
+    assert first.line > 100
+    assert found.made == [first]
+    again = next(edit for edit in found.edits() if edit.line > 100)
+    assert again is first

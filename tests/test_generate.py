@@ -256,7 +256,13 @@ def test_edits_of_all_lines_are_scored_behind_one_branch_that_keeps_the_prompt()
     for lines in (1, 4):
         model = Counting(FIXED)
         pool = EditPool(FUNCTION, fitting_prompt(TASK, model), model)
-        pool.score([edit for edit in pool.edits if edit.line in sorted({edit.line for edit in pool.edits})[:lines]])
+        pool.score(
+            [
+                edit
+                for edit in list(pool.neighbourhood.edits())
+                if edit.line in sorted({edit.line for edit in list(pool.neighbourhood.edits())})[:lines]
+            ]
+        )
         counts.append(model.branches)
     assert counts[0] == counts[1]
 
@@ -307,7 +313,7 @@ def test_a_second_edit_is_tried_where_a_first_made_progress():
 def test_an_edit_is_scored_against_leaving_its_line_as_it_is():
     model = ScriptedModel(FIXED)
     pool = EditPool(FUNCTION, fitting_prompt(TASK, model), model, trust=1.0)
-    right = next(scored for scored in pool.score(pool.edits) if scored.edit.body == FIXED)
+    right = next(scored for scored in pool.score(list(pool.neighbourhood.edits())) if scored.edit.body == FIXED)
     assert right.edit.line == 3
     assert right.score - math.log(right.edit.weight) > 0  # likelier than leaving the line as it is
 
@@ -315,4 +321,4 @@ def test_an_edit_is_scored_against_leaving_its_line_as_it_is():
 def test_without_trust_in_the_model_the_edits_keep_their_own_order():
     model = ScriptedModel(FIXED)
     pool = EditPool(FUNCTION, fitting_prompt(TASK, model), model, trust=0.0)
-    assert [scored.edit for scored in pool.score(pool.edits)] == pool.edits
+    assert [scored.edit for scored in pool.score(list(pool.neighbourhood.edits()))] == list(pool.neighbourhood.edits())

@@ -43,7 +43,6 @@ EVENTS = 60  # recorded for one run
 sandbox: Any = harness  # one file without annotations
 HORIZON = DEFAULT_PORTFOLIO[0].setting.horizon  # statements in a continuation
 CANDIDATES = DEFAULT_PORTFOLIO[0].setting.candidates  # sampled continuations
-NEAR_EDITS = 200  # edits of a function that are looked at: enough for those near the cut
 NOISE = 2.0  # nats, spread of what a model adds to an edit's prior
 START = 0.25  # share of the samples in which nothing is written yet, beside those of bodies of one statement
 FAULTY_ALONE = 0.2  # share of those in which only the faulty body has run
@@ -173,7 +172,7 @@ def nearby_edits(written: str, observer: Observer, rng: random.Random) -> list[A
     function = observer.function
     if not function.body.startswith(written) or function.body == written:
         return []
-    pool = EditPool(function, None, None, names_in_scope(observer.source, function), NEAR_EDITS)
+    pool = EditPool(function, None, None, names_in_scope(observer.source, function))
     near = sorted(pool.near(written, HORIZON), key=lambda scored: -scored.score - rng.gauss(0, NOISE))
     bodies = [scored.edit.body for scored in near[:EDITS]]
     return [Attempt(body, "".join(logical_lines(body[len(written) :])[:HORIZON]), "edit") for body in bodies]

@@ -11,9 +11,10 @@ import ast
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from bot.decoding.prompt import Prompt
-from bot.edits import LIMIT, Edit, single_edits
+from bot.edits import LIMIT, Edit, Neighbourhood
 from bot.functions import FunctionText
 from bot.logical_lines import logical_lines
 from bot.models.language_model import Branch, LanguageModel
@@ -44,16 +45,16 @@ class EditPool:
     names: Sequence[str] = ()
     trust: float = TRUST
     limit: int = LIMIT
-    _edits: list[Edit] | None = None
+    _neighbourhood: Neighbourhood | None = None
     _scores: dict[str, float] = field(default_factory=dict)
     _copying: list[float] = field(default_factory=list)
     _trunk: Branch | None = None
 
     @property
-    def edits(self) -> list[Edit]:
-        if self._edits is None:
-            self._edits = single_edits(self.function, names=self.names, limit=self.limit)
-        return self._edits
+    def neighbourhood(self) -> Neighbourhood:
+        if self._neighbourhood is None:
+            self._neighbourhood = Neighbourhood(self.function, self.names)
+        return self._neighbourhood
 
     def chunks(self, executed: frozenset[int]) -> Iterator[list[Scored]]:
         """Yield all edits in chunks, best first in each; edits of lines that no failing test executes come last.
@@ -61,23 +62,29 @@ class EditPool:
         executed: lines of the body, 1-based; empty when nothing is known.
         """
         reached, after = self._reached(executed)
-        size = self.function.body.count("\n")
+        proposals = self.neighbourhood.proposals
 
-        def matters(edit: Edit) -> bool:
-            inserts = edit.body.count("\n") > size and edit.line in after
-            return not executed or edit.line in reached or inserts
+        def matters(place: int) -> bool:
+            line, grows = proposals[place].line, proposals[place].grows
+            return not executed or line in reached or (grows and line in after)
 
-        order = sorted(self.edits, key=lambda edit: not matters(edit))
-        for start in range(0, len(order), CHUNK):
-            yield self.score(order[start : start + CHUNK])
+        order = sorted(range(len(proposals)), key=lambda place: not matters(place))
+        edits = islice(self.neighbourhood.edits(order), self.limit)
+        while chunk := list(islice(edits, CHUNK)):
+            yield self.score(chunk)
 
     def near(self, written: str, lines: int) -> list[Scored]:
         """Return the likeliest edits of the `lines` logical lines after `written`, a beginning of the faulty body."""
         first = written.count("\n") + 1
         ahead = "".join(logical_lines(self.function.body[len(written) :])[:lines])
         last = first + max(1, ahead.count("\n")) - 1
-        nearby = [edit for edit in self.edits if first <= edit.line <= last and edit.body.startswith(written)]
-        return self.score(nearby[:NEARBY])
+        nearby = (edit for edit in self.around(first, last) if edit.body.startswith(written))
+        return self.score(list(islice(nearby, NEARBY)))
+
+    def around(self, first: int, last: int) -> Iterator[Edit]:
+        """Yield the edits whose first changed line is one of these, likeliest first."""
+        proposals = self.neighbourhood.proposals
+        return self.neighbourhood.edits(n for n, one in enumerate(proposals) if first <= one.line <= last)
 
     def score(self, edits: Sequence[Edit]) -> list[Scored]:
         """Return the edits with their scores, best first."""

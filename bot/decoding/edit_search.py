@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from bot.decoding.decoder import Found
 from bot.decoding.edit_pool import EditPool, Scored
@@ -62,7 +63,7 @@ class EditSearch:
     def _first_edits(self) -> list[Edit]:
         """Return single edits that make progress, most tests passed or further on first, then the likeliest."""
         better = {item.body: (-item.passed, -item.further) for item in self.trials.progress()}
-        moving = [edit for edit in self.pool.edits if edit.body in better]
+        moving = [edit for edit in self.pool.neighbourhood.made if edit.body in better]
         ranked = sorted(self.pool.score(moving), key=lambda scored: better[scored.edit.body])  # stable: then by score
         return [scored.edit for scored in ranked[:FIRST_EDITS]]
 
@@ -76,5 +77,5 @@ class EditSearch:
         if changed is None:
             return []
         pool = EditPool(changed, self.pool.prompt, self.pool.model, self.pool.names)
-        near = [edit for edit in pool.edits if abs(edit.line - first.line) <= REACH and edit.body != function.body]
-        return pool.score(near[:SECOND_EDITS])
+        around = pool.around(first.line - REACH, first.line + REACH)
+        return pool.score(list(islice((edit for edit in around if edit.body != function.body), SECOND_EDITS)))
