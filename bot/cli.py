@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 FIND = (
     "tests", "junit_xml", "lf", "base", "runner", "unsafe_local", "python", "image", "dockerfile", "setup_command",
-    "build_timeout", "project", "memory", "cpus", "suspects", "test_timeout", "suite_timeout", "pytest_args",
+    "build_timeout", "project", "runtime", "memory", "cpus", "suspects", "test_timeout", "suite_timeout", "pytest_args",
     "allow_paths", "flake_runs", "exclude",
 )  # fmt: skip
 ENV = ("runner", "unsafe_local", "python", "image", "dockerfile", "setup_command", "build_timeout", "project")

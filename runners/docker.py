@@ -77,6 +77,7 @@ class DockerRunner:
         self._limits, self._root, self._arguments = limits, Path(root).resolve(), tuple(pytest_args)
         self._client = _connect(timeout_s)
         self._containers: set[str] = set()
+        self.mounts = True  # whether the engine can mount our folders
         try:
             with _explained("The engine does not answer"):
                 sweep(self._client)
@@ -90,7 +91,7 @@ class DockerRunner:
             self.environment, self.plan = provide(self._client, self._root, self._workspace, wanted, progress)
             self.image = self.environment.tag
             self.notes += [*self.engine.notes(), *self.environment.notes]
-            if not self.engine.usual:
+            if not self.engine.usual or os.environ.get("DOCKER_HOST"):
                 self._try()
         except BaseException:
             self.close()
@@ -109,7 +110,7 @@ class DockerRunner:
 
     def open_session(self, target: Target, node_ids: Sequence[str]) -> Session:
         """Start a warm container in which variants of `target` meet the tests `node_ids`."""
-        return WarmSession(self._start, self._workspace, self._limits, target, node_ids, self._arguments)
+        return WarmSession(self._start, self._workspace, self._limits, target, node_ids, self._arguments, self.mounts)
 
     def close(self) -> None:
         """Remove containers and copies."""
@@ -125,9 +126,16 @@ class DockerRunner:
         self.close()
 
     def _try(self) -> None:
-        """Start one sandbox to see which limits it has, and say which it has not before anything runs."""
+        """Start one sandbox to see what it has, and say before anything runs what it has not."""
         self.unlimited = None
-        sandbox = self._start(None)
+        try:
+            sandbox = self._start(self._workspace.snapshot)
+        except RunnerError as error:
+            sandbox = self._start(None)  # raises too when it was not the folder
+            self.mounts = False
+            self.notes.append(
+                f"The engine cannot mount folders of this machine, so every sandbox gets a copy: {error.message}"
+            )
         sandbox.close()
         self.unlimited = tuple(sandbox.unlimited)
         if self.unlimited:
@@ -162,7 +170,7 @@ class DockerRunner:
             _hang_up(wire)
             self._remove(name)
             raise
-        sandbox.unlimited = not_granted(granted, made.get("Warnings") or (), sandbox.hello.limits)
+        sandbox.unlimited = not_granted(self.engine, granted, made.get("Warnings") or (), sandbox.hello.limits)
         complaint = _weakness(sandbox.hello) or self._unforeseen(sandbox.unlimited)
         if complaint:
             sandbox.close()
@@ -198,11 +206,17 @@ class DockerRunner:
             shm_size="16m",
             tmpfs=tmpfs,
             mounts=mounts,
-            ulimits=[Ulimit(name="nofile", soft=1024, hard=1024), Ulimit(name="core", soft=0, hard=0)],
+            ulimits=[Ulimit(name=name, soft=most, hard=most) for name, most in self._ulimits()],
             log_config=LogConfig(type="none"),
             cgroupns="private" if version_gte(self._client.api.api_version, "1.41") else None,
             runtime=self.runtime or None,
         )
+
+    def _ulimits(self) -> list[tuple[str, int]]:
+        fixed = [("nofile", 1024), ("core", 0)]
+        if self.engine.product == "Podman":  # it would set a million itself, which it may not be allowed to
+            fixed.append(("nproc", _SHARED * self.engine.processes(self._limits)))
+        return fixed
 
     def shared_processes(self) -> int:
         """Return how many processes the sandboxes of this engine may have together, 0 when each has its own limit.

@@ -110,14 +110,16 @@ def examined(info: Mapping[str, Any], version: Mapping[str, Any], runtime: str) 
     )
 
 
-def not_granted(granted: Mapping[str, Any], warnings: Sequence[str], limits: Mapping[str, str]) -> list[str]:
+def not_granted(
+    engine: Engine, granted: Mapping[str, Any], warnings: Sequence[str], limits: Mapping[str, str]
+) -> list[str]:
     """Return which limits a container does not have: memory, processes, processor time.
 
     granted: the HostConfig that the engine has of it, from which an engine takes out what it cannot do. warnings: what
     it said when the container was created. limits: what the harness read off inside, by our names; of a limit that
     cannot be read there, as under gVisor, the engine's word is all there is.
     """
-    lost = {what for key, what in _ASKED.items() if not _kept(key, granted)}
+    lost = {*engine.lacks, *(what for key, what in _ASKED.items() if not _kept(key, granted))}
     for warning in warnings:
         low = warning.lower()
         if "discarded" in low or "not support" in low:

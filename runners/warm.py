@@ -36,16 +36,18 @@ class WarmSession:
         target: Target,
         node_ids: Sequence[str],
         pytest_args: Sequence[str] = (),
+        mounts: bool = True,
     ) -> None:
+        """mounts: whether a sandbox can see a folder of this machine; else each gets the repository as a copy."""
         self.level = "cold"
         self.executions = 0
         self.why: dict[str, str] = {}  # why a faster level is not used, for reports
-        self.writable = False  # the tests have a tree they may write into
+        self.writable = not mounts  # the tests have a tree they may write into
         self._never_writable = False  # it is too large to be put back
         self._job = Job(start, workspace, limits, target, tuple(dict.fromkeys(node_ids)), tuple(pytest_args))
         self._wanted = limits.workers or min(MOST_WORKERS, len(os.sched_getaffinity(0)))
         self._threads = ThreadPoolExecutor(max(1, self._wanted - 1), "egcfg-worker")  # a sandbox ends with its thread
-        self._main = Worker(self._job, swap=True)
+        self._main = Worker(self._job, swap=True, writable=self.writable)
         self._others: list[Future[Worker | None]] = []
         self._closed = False
         try:

@@ -58,6 +58,7 @@ def test_a_rootless_engine_says_so_in_docker_and_in_podman() -> None:
 def test_what_the_engine_says_it_cannot_limit_is_known_before_a_container_is_made() -> None:
     engine = examined({**DOCKER, "MemoryLimit": False, "PidsLimit": False, "CpuCfsQuota": False}, MOBY, "")
     assert engine.lacks == ("memory", "processes", "processor time")
+    assert not_granted(engine, LIMITED, [], {}) == list(engine.lacks)  # rootless Docker keeps the number it was given
     assert not engine.usual
 
 
@@ -90,7 +91,7 @@ def test_a_limit_that_is_left_out_is_found_wherever_it_shows(
     granted: dict[str, Any], warnings: list[str], inside: dict[str, str], lost: list[str]
 ) -> None:
     names = {"m": "memory", "p": "processes", "c": "processor time"}
-    assert not_granted(granted, warnings, inside) == [names.get(one, one) for one in lost]
+    assert not_granted(Engine(), granted, warnings, inside) == [names.get(one, one) for one in lost]
 
 
 def test_what_to_set_depends_on_the_engine() -> None:
