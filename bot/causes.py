@@ -17,6 +17,7 @@ _MISSING_NAME = re.compile(r"cannot import name '(\w+)' from (?:partially initia
 _SYNTAX_PLACE = re.compile(r'File "([^"]+)", line (\d+)')
 _PLACE = re.compile(r"\(([\w./-]+\.py), line (\d+)\)")
 _MISSING_FIXTURE = re.compile(r"fixture '(\w+)' not found|FixtureLookupError: \('(\w+)'")
+_NO_NETWORK = re.compile(r"Temporary failure in name resolution|Name or service not known|Network is unreachable")
 _SIGNAL = re.compile(r"killed by (SIG\w+)")
 SIGNALS = {
     "SIGKILL": "The usual reason is memory: give more with --memory.",
@@ -75,6 +76,8 @@ def explanation(failure: TestFailure, again: TestRun | None, *, after: str = "")
         signal = _SIGNAL.search(failure.message)
         advice = SIGNALS.get(signal[1], "") if signal else "Something in it calls os._exit or the like."
         return f"ends the interpreter ({_short(failure)}). {advice}".rstrip()
+    if _NO_NETWORK.search(failure.message):
+        return "asks for the network, which the sandbox does not have. Put a server of the test's own in its place."
     if again is None or again.outcome == "missing":
         return "could not be run again by its id, so nothing tells whether it always fails."
     return ""

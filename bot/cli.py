@@ -541,6 +541,10 @@ def _deliver(
         advice.append(
             f"Nothing in the repository was changed. To take the patch: {_how_to_apply(root, folder / 'fix.patch')}"
         )
+    if any("budget is spent" in repair.reason for repair in outcome.repairs if not repair.published):
+        advice.append(
+            "To search on where this run stopped, add --resume last and a larger budget, such as --budget 20m."
+        )
     return written, [*advice, f"Report: {_near(folder / 'report.md')}"]
 
 

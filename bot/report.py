@@ -215,6 +215,18 @@ def _without(record: Any, *names: str) -> dict[str, Any]:
 # Markdown and HTML
 
 
+def told(failure: TestFailure) -> str:
+    """Return what a failure says in one line, with the exception's name once and without its module."""
+    said = next(iter(printable(failure.message).strip().splitlines()), "")
+    exception = printable(failure.exception).rpartition(".")[2]
+    head, colon, rest = said.partition(": ")
+    if colon and head.rpartition(".")[2] == exception:
+        said = rest
+    elif said.startswith(exception):
+        return said
+    return f"{exception}: {said}".strip(": ")
+
+
 def headline(outcome: Outcome) -> str:
     """Return the outcome in one line."""
     count = len(outcome.discovery.failures)
@@ -232,12 +244,11 @@ def headline(outcome: Outcome) -> str:
 
 def found(discovery: Discovery, groups: Sequence[Group]) -> str:
     """Return what `find` found in one line."""
-    tests, repairable = len(discovery.failures), len(groups)
+    tests = len(discovery.failures)
     said = "Nothing fails." if not tests else f"{tests} failing test{'s' * (tests != 1)}"
     if tests:
-        said += (
-            f" in {repairable} group{'s' * (repairable != 1)} to repair." if groups else ", none of them repairable."
-        )
+        hopeful = sum(len(failures) for failures, suspects in groups if suspects)
+        said += f", {hopeful} with functions to blame." if hopeful else ", none with a function to blame."
     return f"{said} {discovery.collected} collected, {len(discovery.passing)} passed."
 
 

@@ -57,11 +57,17 @@ class Spectrum:
         self.frames = {failure.node_id: _from_frames(failure, files) for failure in failures}
         self.in_frames = frozenset(key for places in self.frames.values() for key in places)
         self.executed: dict[str, frozenset[FunctionKey]] = {}
+        self.asked: dict[str, frozenset[FunctionKey]] = {}  # called in the statement of the test that fails
         self.guesses: set[FunctionKey] = set()  # named by a test that left no coverage
         for failure in failures:
             self._add(failure, files)
         keys = frozenset().union(*self.executed.values())
         self.functions = {key: text for key in keys if (text := files.rewritable(key)) is not None}
+        for failure in failures:
+            names = _names_where_it_fails(failure, sources, is_test_path)
+            self.asked[failure.node_id] = frozenset(
+                key for key in self.executed[failure.node_id] if key in self.functions and _answers(key, names)
+            )
         self.by_passing: Counter[FunctionKey] = Counter()
         self.measured = 0  # passing tests whose coverage is known
         for run in passing:
@@ -145,6 +151,31 @@ def _from_frames(failure: TestFailure, files: Files) -> dict[FunctionKey, float]
         if key is not None and key not in scores and files.rewritable(key) is not None:
             scores[key] = 1 / (1 + len(scores))
     return scores
+
+
+def _names_where_it_fails(failure: TestFailure, sources: Sources, is_test_path: IsTestPath) -> frozenset[str]:
+    """Return the names and attributes in the statement of the innermost test file at which the test fails."""
+    place = next((frame for frame in reversed(failure.frames) if is_test_path(frame.path)), None)
+    try:
+        tree = parsed(sources(place.path)) if place is not None else ast.Module([], [])
+    except Exception:  # unreadable, outside the repository, another Python's syntax
+        return frozenset()
+    statements = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.stmt) and place and node.lineno <= place.line <= (node.end_lineno or node.lineno)
+    ]
+    if not statements:
+        return frozenset()
+    inner = min(statements, key=lambda node: (node.end_lineno or node.lineno) - node.lineno)
+    names = {node.id for node in ast.walk(inner) if isinstance(node, ast.Name)}
+    return frozenset(names | {node.attr for node in ast.walk(inner) if isinstance(node, ast.Attribute)})
+
+
+def _answers(key: FunctionKey, names: Collection[str]) -> bool:
+    """Return whether one of `names` calls this function: by its own name, or by its class's where it makes one."""
+    *_, owner, name = ["", *key.qualname.split(".")]
+    return name in names or (name in ("__init__", "__call__") and owner in names)
 
 
 def _imported_by(failure: TestFailure, files: Files) -> set[FunctionKey]:

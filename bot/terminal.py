@@ -70,6 +70,7 @@ class Terminal:
         self._executions = 0
         self._edits = ""
         self._passing = 0  # bodies of the lot that is being gathered
+        self._noted: set[str] = set()
         self._spinner = Spinner("dots")
         self._began = time.monotonic()
         self._python = Syntax("", "python", theme="ansi_dark", background_color="default")
@@ -129,6 +130,7 @@ class Terminal:
             self._print(self._failure(failure))
 
     def _on_note(self, fields: Mapping[str, Any]) -> None:
+        self._noted.add(str(fields.get("text")))
         self._say(f"  Note: {self._clean(fields.get('text'))}", "yellow")
 
     def _on_ranking(self, fields: Mapping[str, Any]) -> None:
@@ -221,6 +223,8 @@ class Terminal:
             self._line(out, f"Group {number}: {', '.join(self._clean(f.node_id) for f in failures)}", "bold")
             out.print(self._ranking(suspects) if suspects else Text("No function of the repository is to blame."))
         for note in discovery.notes:
+            if out.is_terminal and self._out.is_terminal and note in self._noted:
+                continue  # it stands a few lines above
             self._line(out, f"Note: {self._clean(note)}", "yellow")
         self._line(out, report.found(discovery, groups), "bold")
 
@@ -250,10 +254,7 @@ class Terminal:
         return text
 
     def _failure(self, failure: TestFailure) -> RenderableType:
-        first = self._clean(failure.message).strip().splitlines()[:1]
-        said = first[0] if first else ""
-        exception = self._clean(failure.exception)
-        said = said if said.startswith(exception) else f"{exception}: {said}".strip(": ")
+        said = report.told(failure)
         kind = "" if failure.kind == "failure" else f" ({failure.kind})"
         return Text.assemble(
             ("  FAIL ", "red"), self._clean(failure.node_id), (kind, "yellow"), ("  " + said[:200], "dim")

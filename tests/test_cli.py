@@ -500,13 +500,20 @@ def test_find_finds_the_failing_tests_and_the_function_to_blame(faulty, capfd):
     assert git(faulty, "status", "--porcelain") == ""
 
 
+def test_a_search_that_the_budget_ended_says_how_to_go_on(faulty, capfd):
+    assert main(["repair", str(faulty), *REAL, "--model", "none", "--budget", "executions=1"]) == 1
+    out, _ = capfd.readouterr()
+    assert "the budget is spent" in out
+    assert "--resume last" in out
+
+
 def test_find_tells_a_syntax_error_from_a_failing_test(repo, capfd):
     root = repo({"src.py": "def f(:\n", "test_a.py": "import src\n\n\ndef test_f():\n    pass\n"})
     assert main(["find", str(root), *REAL]) == 1
     out, _ = capfd.readouterr()
     assert "test_a.py" in out
     assert "(collection)" in out
-    assert "none of them repairable" in out
+    assert "none with a function to blame" in out
 
 
 def test_a_folder_without_tests_exits_with_2(repo, capfd):

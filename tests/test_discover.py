@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import pytest
 
+from bot.causes import explanation
 from bot.discover import discover
 from bot.errors import ConfigError, RepositoryError
+from bot.records import TestFailure
 from bot.selection import earlier_run
 from runners.runner import FunctionKey, Limits
 
@@ -336,3 +338,9 @@ def test_a_test_that_passes_the_third_time_is_flaky_for_whoever_asks_often_enoug
     failing, passing = (runner(repo({"test_t.py": f"def test_t():\n    assert {n}\n"}), LIMITS) for n in (0, 1))
     (found,) = discover(Later(failing, passing), times=times, emit=Told()).failures
     assert found.kind == kind
+
+
+def test_a_test_that_asks_for_the_network_is_told_that_there_is_none():
+    message = "urllib.error.URLError: <urlopen error [Errno -3] Temporary failure in name resolution>"
+    failing = TestFailure("tests/test_a.py::test_b", "call", "failure", "URLError", message, ())
+    assert "the network, which the sandbox does not have" in explanation(failing, None)

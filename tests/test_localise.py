@@ -174,3 +174,16 @@ def test_functions_that_the_last_change_touched_come_first():
 def test_passing_tests_without_coverage_count_neither_for_nor_against_a_function():
     suspects = localise([failure("test_a", POP)], [passed("test_b"), passed("test_c", POP)], sources)
     assert suspects[0].reason == "executed by 1 of 1 failing and 1 of 1 passing tests"
+
+
+def test_among_equals_the_function_that_the_failing_statement_calls_comes_first():
+    tests = b"def test_x():\n    stack = Stack()\n    assert (\n        stack.pop() == 3\n    )\n"
+    read = {**FILES, "tests/test_x.py": tests}.__getitem__
+    ranking = {}
+    for line in (2, 4):
+        failing = failure("test_x", PUSH, POP, INIT, frames=[("tests/test_x.py", line)])
+        ranking[line] = [suspect.key for suspect in localise([failing], [], read)]
+    assert ranking[2][0] == INIT
+    assert ranking[4][0] == POP
+    unread = failure("test_x", PUSH, POP, INIT, frames=[("tests/nowhere.py", 1)])
+    assert len(localise([unread], [], read)) == 3

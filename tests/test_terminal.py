@@ -10,6 +10,7 @@ from rich.console import Console
 
 from bot.pipeline import Outcome
 from bot.records import Candidate, Discovery, Patch, Repair, Spent, Suspect, TestFailure, Verdict
+from bot.report import told
 from bot.terminal import DEBUG, NORMAL, QUIET, VERBOSE, Terminal, console
 from runners.runner import FunctionKey, TestRun
 
@@ -208,7 +209,37 @@ def test_findings_list_failures_and_functions_by_group():
     assert "FAIL tests/test_stack.py::test_pop[empty]" in text
     assert "Stack.pop  src/stack.py:12" in text
     assert "Note: one test is flaky" in text
-    assert "1 failing test in 1 group to repair. 3 collected, 0 passed." in text
+    assert "1 failing test, 1 with functions to blame. 3 collected, 0 passed." in text
+
+
+def test_a_note_that_stands_above_on_the_same_terminal_is_not_repeated():
+    discovery = Discovery((FAILURE,), (), 3, 0, 0.5, ("one test is flaky", "another is slow"))
+    shown = io.StringIO()
+    terminal = Console(file=shown, force_terminal=True, width=100)
+    view = Terminal(terminal)
+    view("note", text="one test is flaky")
+    view.findings(terminal, discovery, [])
+    assert shown.getvalue().count("one test is flaky") == 1
+    assert shown.getvalue().count("another is slow") == 1
+    redirected = io.StringIO()
+    view.findings(console(redirected, {}), discovery, [])
+    assert "one test is flaky" in redirected.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("exception", "message", "line"),
+    [
+        ("URLError", "urllib.error.URLError: no route", "URLError: no route"),
+        ("urllib.error.URLError", "no route", "URLError: no route"),
+        ("AssertionError", "AssertionError: assert 1 == 2", "AssertionError: assert 1 == 2"),
+        ("AssertionError", "assert 1 == 2", "AssertionError: assert 1 == 2"),
+        ("Failed", "Failed: DID NOT RAISE <class 'x.y'>", "Failed: DID NOT RAISE <class 'x.y'>"),
+        ("", "killed", "killed"),
+        ("KeyError", "", "KeyError"),
+    ],
+)
+def test_the_name_of_an_exception_is_said_once_and_without_its_module(exception, message, line):
+    assert told(TestFailure("t::x", "call", "failure", exception, message, ())) == line
 
 
 def test_long_node_ids_are_not_cut_in_plain_output():
