@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from bot.behaviour import Behaviour, observe
+from bot.examples import Kept
 from bot.functions import BodyError, FunctionText
 from bot.patches import make_patch
 from bot.ranking import changed_tokens
@@ -20,6 +21,7 @@ from runners.runner import Runner
 RIVALS = 6  # bodies that are compared with the one judged
 MARGIN = 0  # changed tokens by which a rival may be larger
 SHOWN_RIVALS = 2
+SHOWN_EXAMPLES = 2  # that fail
 SHOWN_CALLS = 8  # of each rival
 SHOWN_CHANGES = 20
 
@@ -59,6 +61,19 @@ def reconsidered(
         reason = "another change of the same size passes as well and does something else; a person has to choose"
         return replace(verdict, word="suspect", reasons=(*verdict.reasons, reason), rivals=tuple(different))
     return verdict
+
+
+def illustrated(verdict: Verdict, kept: Kept) -> Verdict:
+    """Return a publishable verdict with what the patch makes of the examples in the function's docstring.
+
+    It is "suspect" where no more of them hold than fail: then the docstring is rather right than stale.
+    """
+    if not kept.held and not kept.failed:
+        return verdict
+    reasons = [f"{kept.held} of {kept.held + len(kept.failed)} examples in the docstring hold, which steered nothing"]
+    reasons += [f"not as its docstring says: {failed}" for failed in kept.failed[:SHOWN_EXAMPLES]]
+    word = "suspect" if kept.doubtful else verdict.word
+    return replace(verdict, word=word, reasons=(*verdict.reasons, *reasons))
 
 
 def told(

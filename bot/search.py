@@ -20,6 +20,7 @@ from bot.config import Config
 from bot.context import build_task
 from bot.decoding.edit_pool import names_in_scope
 from bot.decoding.trials import Progress
+from bot.examples import Kept
 from bot.functions import FunctionText, find_function
 from bot.generate import Arm, generate
 from bot.guides import guards, split_guides
@@ -58,6 +59,7 @@ class Attempt:
     tests: Sequence[str]  # that are run on every body: the guides, and passing ones that stand guard
     passing: list[Candidate] = field(default_factory=list)  # of all lots so far
     judged: set[str] = field(default_factory=set)  # bodies
+    kept: dict[str, Kept] = field(default_factory=dict)  # body -> what it makes of the docstring's examples
 
 
 @dataclass(slots=True)
@@ -115,6 +117,10 @@ class Search(ABC):
 
         rivals: all bodies of the attempt that pass, best first.
         """
+
+    def _preferred(self, attempt: Attempt, best: list[Candidate]) -> list[Candidate]:  # noqa: ARG002
+        """Return passing bodies in the order in which they are judged; `best` is the order of `bot.ranking`."""
+        return best
 
     def _explained(self, failures: tuple[TestFailure, ...], found: Judged) -> Judged:  # noqa: ARG002
         """Return a doubtful patch with what helps a person to decide about it."""
@@ -184,6 +190,7 @@ class Search(ABC):
         best = ranked([candidate for candidate in lot if candidate.body not in attempt.judged], faulty)
         if not best:
             return None
+        best = self._preferred(attempt, best)
         self.emit(
             "ranked",
             passing=len(best),
@@ -191,7 +198,7 @@ class Search(ABC):
             scores=[score(one, faulty) for one in best],
         )
         attempt.passing.extend(best)
-        rivals = ranked(attempt.passing, faulty)
+        rivals = self._preferred(attempt, ranked(attempt.passing, faulty))
         for candidate in best[:JUDGED]:
             attempt.judged.add(candidate.body)
             judged = self._judge(attempt, candidate, rivals)

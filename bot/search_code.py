@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from bot.doubt import reconsidered, told
-from bot.functions import BodyError
+from bot.doubt import illustrated, reconsidered, told
+from bot.examples import Kept, examples, kept
+from bot.functions import BodyError, splice
 from bot.localise import rank
 from bot.patches import joined, make_patch, moved_onto, original_frame, original_key
 from bot.records import Budget, Candidate, Patch, Suspect, TestFailure, Verdict
@@ -15,6 +16,7 @@ from bot.spectrum import Spectrum
 from bot.verify import verify
 from runners.runner import SuiteRequest
 
+SHOWN = 16  # passing bodies of one lot that are asked for the docstring's examples
 PAIR_BASES = 4  # bodies that do better than the faulty ones, on which another function is regenerated
 
 
@@ -56,6 +58,21 @@ class CodeSearch(Search):
     def _lots(self, attempt: Attempt, budget: Budget) -> Iterator[list[Candidate]]:
         return self._generated(attempt, budget)
 
+    def _preferred(self, attempt: Attempt, best: list[Candidate]) -> list[Candidate]:
+        """Return those first that keep more of the examples in the function's docstring; else the order stays."""
+        written = examples(attempt.function) if attempt.base is None else ()
+        asked = [one for one in best if one.body not in attempt.kept][:SHOWN] if written else []
+        sources, bodies = [attempt.source], []
+        for candidate in asked:
+            try:
+                sources.append(splice(attempt.source, attempt.function, candidate.body))
+            except BodyError:
+                continue
+            bodies.append(candidate.body)
+        answers = kept(written, attempt.suspect.key, sources, attempt.guides, self.runner) if bodies else None
+        attempt.kept.update(zip(bodies, answers[1:] if answers else (), strict=False))
+        return sorted(best, key=lambda candidate: -attempt.kept.get(candidate.body, Kept()).held)
+
     def _judge(
         self, attempt: Attempt, candidate: Candidate, rivals: Sequence[Candidate]
     ) -> tuple[Patch, Verdict] | None:
@@ -67,11 +84,14 @@ class CodeSearch(Search):
         patch = patch if attempt.base is None else self._needed(joined([attempt.base, patch]), attempt.failures)
         self.emit("stage", name="verify", text="Judging the patch in a fresh process on a fresh copy")
         verdict = self._verified(patch, attempt, attempt.held_out)
+        own = attempt.kept.get(candidate.body, Kept())
+        if verdict.publishable:
+            verdict = illustrated(verdict, own)
         return patch, reconsidered(
             candidate,
             patch,
             verdict,
-            rivals,
+            [rival for rival in rivals if attempt.kept.get(rival.body, Kept()).held >= own.held],
             attempt.function,
             failures=attempt.failures,
             discovery=self.discovery,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -268,3 +269,28 @@ def test_only_files_that_the_user_allows_are_blamed(repo, config):
     for globs, paths in ((("shop/*",), {"shop/cart.py"}), (("other/*",), set())):
         _, groups = find(root, replace(config, allow_paths=globs), Events())
         assert {suspect.key.path for _, suspects in groups for suspect in suspects} == paths
+
+
+def test_of_bodies_that_pass_the_one_that_keeps_the_docstrings_examples_is_proposed(repo, config):
+    faulty = (
+        "def once(numbers):\n"
+        '    """Keep what occurs once.\n\n    >>> once([1, 2, 3, 2, 4])\n    [1, 3, 4]\n    """\n'
+        "    return [n for n in numbers if numbers.count(n) < 1]\n"
+    )
+    tests = "from once import once\n\n\ndef test_once():\n    assert once([1, 2, 3]) == [1, 2, 3]\n"
+    edits_only = replace(config, model="none")
+    events = Events()
+    (done,) = repair(repo({"once.py": faulty, "test_once.py": tests}), edits_only, events).repairs
+    assert done.published
+    assert done.verdict is not None
+    assert "1 of 1 examples in the docstring hold, which steered nothing" in done.verdict.reasons
+    assert done.patch is not None
+    scope: dict[str, Any] = {}
+    exec(done.patch.after, scope)
+    assert scope["once"]([5, 6, 5]) == [6]
+
+    silent = faulty.replace(">>> ", "").replace("[1, 3, 4]", "")
+    (left,) = repair(repo({"once.py": silent, "test_once.py": tests}), edits_only, Events()).repairs
+    assert not left.published
+    assert left.verdict is not None
+    assert left.verdict.rivals
