@@ -2,11 +2,14 @@
 
 Tests none of which was held out say little: where a second change, about as small, passes them too and does something
 else on the calls that the tests make or on calls near them, only a person can tell which is meant. Both are then shown.
+A number that stands nowhere in the code or the tests makes no rival: some such number passes beside every boundary that
+no test pins down, and nobody can have meant it.
 Also here: a patch under which calls of passing tests lose their result. Measured in docs/benchmarks.md.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -20,6 +23,7 @@ from runners.runner import Runner
 
 RIVALS = 6  # bodies that are compared with the one judged
 MARGIN = 0  # changed tokens by which a rival may be larger
+PLAIN = frozenset({"0", "1", "2"})  # numbers that anybody may have meant
 SHOWN_RIVALS = 2
 SHOWN_EXAMPLES = 2  # that fail
 SHOWN_CALLS = 8  # of each rival
@@ -38,17 +42,18 @@ def reconsidered(
     runner: Runner,
     held_out: bool,
     judge: Callable[[Patch], Verdict],
+    tests: Sequence[str] = (),
 ) -> Verdict:
     """Return the verdict with what the patch changes, "suspect" where that, or a rival, makes it doubtful.
 
     candidate: the body of `patch`, the last one where it has several. passing: all bodies found to pass so far in its
     place. function: as it was. held_out: whether failing tests that steered nothing have judged the patch: where none
     have, a patch of several functions is suspect already, so that rivals are only looked for beside a single body.
-    judge: the cold verdict of another patch.
+    judge: the cold verdict of another patch. tests: sources of the failing tests.
     """
     if not verdict.publishable:
         return verdict
-    rivals = [] if held_out or patch.further else _rivals(candidate, patch, passing, function)
+    rivals = [] if held_out or patch.further else _rivals(candidate, patch, passing, function, tests)
     behaviour = observe(patch, rivals, failures, discovery, runner)
     verdict = _told(verdict, behaviour)
     losses = behaviour.losses()
@@ -87,19 +92,26 @@ def _told(verdict: Verdict, behaviour: Behaviour) -> Verdict:
     return replace(verdict, compared=behaviour.compared, differences=behaviour.changes()[:SHOWN_CHANGES])
 
 
-def _rivals(candidate: Candidate, patch: Patch, passing: Sequence[Candidate], function: FunctionText) -> list[Patch]:
+def _rivals(
+    candidate: Candidate, patch: Patch, passing: Sequence[Candidate], function: FunctionText, tests: Sequence[str]
+) -> list[Patch]:
     """Return the patches of other passing bodies that are about as small as this one, best first."""
     limit = changed_tokens(function.body, candidate.body) + MARGIN
+    known = PLAIN.union(*map(_numbers, (patch.before.decode("utf-8", "replace"), candidate.body, *tests)))
     found: list[Patch] = []
     for rival in passing:
         small = changed_tokens(function.body, rival.body) <= limit
-        if rival.body == candidate.body or not small or len(found) >= RIVALS:
+        if rival.body == candidate.body or not small or len(found) >= RIVALS or not _numbers(rival.body) <= known:
             continue
         try:
             found.append(make_patch(patch.path, patch.before, function, rival.body))
         except BodyError:
             continue
     return found
+
+
+def _numbers(text: str) -> frozenset[str]:
+    return frozenset(re.findall(r"(?<![\w.])\d[\w.]*", text))
 
 
 def _different(behaviour: Behaviour, rivals: Sequence[Patch], judge: Callable[[Patch], Verdict]) -> list[Rival]:

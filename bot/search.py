@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Sized
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -106,7 +107,7 @@ class Search(ABC):
         """Yield what is tried when no single body repairs the group."""
 
     @abstractmethod
-    def _lots(self, attempt: Attempt, budget: Budget) -> Iterator[list[Candidate]]:
+    def _lots(self, attempt: Attempt, budget: Budget) -> Generator[list[Candidate], None, None]:
         """Yield bodies that pass the guiding tests, lot after lot."""
 
     @abstractmethod
@@ -165,12 +166,13 @@ class Search(ABC):
         self.emit("stage", name="generate", text=f"Regenerating {key.qualname} in {key.path}{beside}", guides=guides)
         doubtful = len(self.doubtful)
         known, late = self.memory.lots(suspect, self._key(attempt)) if base is None else ([], [])
-        for lot in chain([known], self._lots(attempt, budget), [late]):
-            found = self._best(attempt, lot)
-            if found is not None:
-                return found
-            if len(self.doubtful) - doubtful >= SUSPECT_PATCHES:
-                return None
+        with closing(self._lots(attempt, budget)) as lots:  # its sandbox too
+            for lot in chain([known], lots, [late]):
+                found = self._best(attempt, lot)
+                if found is not None:
+                    return found
+                if len(self.doubtful) - doubtful >= SUSPECT_PATCHES:
+                    return None
         return None
 
     def _stands(self, suspect: Suspect, base: Patch | None) -> tuple[FunctionText, bytes] | None:
@@ -212,7 +214,7 @@ class Search(ABC):
                 self.doubtful.append((candidate, patch, verdict))
         return None
 
-    def _generated(self, attempt: Attempt, budget: Budget) -> Iterator[list[Candidate]]:
+    def _generated(self, attempt: Attempt, budget: Budget) -> Generator[list[Candidate], None, None]:
         """Yield the lots that the portfolio finds in a sandbox of its own."""
         key, function, source = attempt.suspect.key, attempt.function, attempt.source
         files, tests = attempt.target.base, attempt.tests
@@ -245,7 +247,7 @@ class Search(ABC):
                 for lot in search.lots():
                     self.spent = before + search.spent
                     yield lot
-                if attempt.base is None:
+                if attempt.base is None and search.spent.executions:
                     better = search.progress(BETTER)
                     self.better += [(item, make_patch(key.path, source, function, item.body)) for item in better]
             finally:  # also where a lot was good enough, or the sandbox was lost

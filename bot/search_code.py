@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from bot.context import source_of_test
 from bot.doubt import illustrated, reconsidered, told
 from bot.examples import Kept, examples, kept
 from bot.functions import BodyError, splice
@@ -55,7 +56,7 @@ class CodeSearch(Search):
         spectrum = Spectrum(still, self.discovery.passing, self.checkout.read, self.checkout.untouchable)
         return rank(still, spectrum)[: self.config.suspects]
 
-    def _lots(self, attempt: Attempt, budget: Budget) -> Iterator[list[Candidate]]:
+    def _lots(self, attempt: Attempt, budget: Budget) -> Generator[list[Candidate], None, None]:
         return self._generated(attempt, budget)
 
     def _preferred(self, attempt: Attempt, best: list[Candidate]) -> list[Candidate]:
@@ -98,6 +99,7 @@ class CodeSearch(Search):
             runner=self.runner,
             held_out=bool(attempt.held_out),
             judge=lambda rival: self._verified(rival, attempt),
+            tests=[text for one in attempt.failures for text in self._said_by(one)],
         )
 
     def _explained(self, failures: tuple[TestFailure, ...], found: Judged) -> Judged:
@@ -107,6 +109,10 @@ class CodeSearch(Search):
             return found
         self.emit("stage", name="verify", text="Comparing the doubtful patch with the code as it was, call by call")
         return candidate, patch, told(patch, verdict, failures, self.discovery, self.runner)
+
+    def _said_by(self, failure: TestFailure) -> tuple[str, str]:
+        """Return the source of a failing test and what it said."""
+        return source_of_test(failure.node_id, self.checkout.read), failure.message
 
     def _verified(self, patch: Patch, attempt: Attempt, held_out: Sequence[str] = ()) -> Verdict:
         return verify(patch, attempt.failures, self.discovery, self.runner, held_out=held_out, read=self.checkout.read)

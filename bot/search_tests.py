@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
@@ -28,7 +28,7 @@ class TestSearch(Search):
         """Yield nothing: a patch changes one test function at most."""
         return iter(())
 
-    def _lots(self, attempt: Attempt, budget: Budget) -> Iterator[list[Candidate]]:
+    def _lots(self, attempt: Attempt, budget: Budget) -> Generator[list[Candidate], None, None]:
         """Yield what follows from the values that the test met, then what the portfolio finds; nothing weaker."""
         key, function, source = attempt.suspect.key, attempt.function, attempt.source
         began = self.spent

@@ -28,8 +28,12 @@ def safe_half(number):
         return half(number)
     except TypeError:
         return None
+
+
+def tariff(size):
+    return "small" if size <= 1024 else "large"
 """
-TESTS = b"""from shapes import area, half, safe_half
+TESTS = b"""from shapes import area, half, safe_half, tariff
 
 
 def test_one():
@@ -48,6 +52,14 @@ def test_safe_half():
     assert safe_half(10) == 5
     assert safe_half(1.5) in (None, 0.75)
     safe_half(7)
+
+
+def test_tariff():
+    assert tariff(1024) == "large"
+
+
+def test_small():
+    assert tariff(1000) == "small"
 """
 
 
@@ -63,7 +75,7 @@ class Bench:
         return tuple(f for f in self.discovery.failures if f.node_id.endswith(f"::{name}"))
 
     def candidate(self, name, body):
-        (failure, *_) = self.failures("test_one" if name == "area" else "test_half")
+        (failure, *_) = self.failures({"area": "test_one"}.get(name, f"test_{name}"))
         key = next(key for key in failure.functions if key.qualname == name)
         return Candidate(Suspect(key, 1.0, 1.0, 1.0, ""), f"    return {body}\n", "edit", "", math.nan, Spent())
 
@@ -94,6 +106,7 @@ class Bench:
             runner=self.runner,
             held_out=held_out,
             judge=judge,
+            tests=[TESTS.decode().partition(f"def {test}")[2].partition("def ")[0]],
         )
         return verdict, judged
 
@@ -119,6 +132,19 @@ def test_a_rival_that_does_the_same_or_does_not_stand_a_fresh_run_is_none(bench)
     assert verdict.word == "plausible"
     assert verdict.rivals == ()
     assert [b"width - height" in patch.after for patch in judged] == [True]
+
+
+def test_a_number_that_stands_nowhere_makes_no_rival_and_one_of_the_code_does(bench):
+    right = "tariff", '"small" if size < 1024 else "large"'
+    invented, known = (f'"small" if size <= {number} else "large"' for number in (1022, 0))
+    verdict, judged = bench.reconsider(*right, [invented], test="test_tariff")
+    assert (verdict.word, verdict.rivals, judged) == ("plausible", (), [])
+    verdict, judged = bench.reconsider(*right, [known], test="test_tariff")
+    assert len(judged) == 1
+    assert verdict.word == "plausible", "it fails a passing test"
+    verdict, judged = bench.reconsider("tariff", invented, [right[1]], test="test_tariff")
+    assert verdict.word == "suspect"
+    assert "size < 1024" in verdict.rivals[0].diff
 
 
 def test_where_failing_tests_were_held_out_no_rival_is_looked_for(bench):

@@ -10,8 +10,9 @@ from bot import journal
 from bot.config import Config
 from bot.errors import RepositoryError
 from bot.pipeline import repair
-from bot.recorded import Earlier, RecordedSession, digest, earlier
-from bot.records import Budget
+from bot.recorded import Earlier, Memory, RecordedSession, digest, earlier
+from bot.records import Budget, Suspect
+from runners.runner import FunctionKey
 from runners.workspace import content_digest
 from tests.fakes import InProcessSession
 
@@ -64,7 +65,7 @@ def test_records_of_another_form_and_passing_bodies_are_passed_over(record):
 
 def test_a_resumed_run_judges_the_proposal_again_and_searches_nothing(repo, tmp_path):
     root = repo(FILES)
-    config = Config(runner="local", model="none", budget=Budget(seconds=120, executions=600))
+    config = Config(runner="local", model="none", budget=Budget(seconds=1200, executions=600))
     with journal.Journal.create(root, {}) as log:
         first = repair(root, config, log)
     assert first.all_repaired
@@ -86,7 +87,7 @@ def test_a_resumed_run_doubts_a_proposal_for_the_same_rivals_as_a_fresh_one(repo
             "def test_two():\n    assert area(2, 2) == 4\n",
         }
     )
-    config = Config(runner="local", model="none", budget=Budget(seconds=300, executions=200))
+    config = Config(runner="local", model="none", budget=Budget(seconds=1200, executions=60))
     with journal.Journal.create(root, {}) as log:
         first = repair(root, config, log).repairs[0]
     assert first.verdict is not None
@@ -95,18 +96,37 @@ def test_a_resumed_run_doubts_a_proposal_for_the_same_rivals_as_a_fresh_one(repo
     for record in records:
         if record["event"] == "repair":  # as if nobody had looked for rivals then
             record["repair"]["verdict"]["word"] = "plausible"
-    for kept, searched in ((records, False), ([one for one in records if one["event"] != "candidate"], True)):
-        events = []
-        again = repair(root, config, lambda event, seen=events, **fields: seen.append(event), earlier=earlier(kept))
-        assert again.repairs[0].verdict is not None
-        assert again.repairs[0].verdict.rivals == first.verdict.rivals
-        assert not again.repairs[0].published
-        assert ("session" in events) is searched
+    events = []
+    again = repair(root, config, lambda event, **fields: events.append(event), earlier=earlier(records)).repairs[0]
+    assert again.verdict is not None
+    assert again.verdict.rivals == first.verdict.rivals
+    assert not again.published
+    assert "session" not in events
+
+
+def test_a_proposal_whose_rivals_are_not_known_is_judged_after_the_search():
+    suspect = Suspect(FunctionKey("a.py", "f", 1), 1.0, 1.0, 1.0, "")
+    found = {"body": "    return 1\n", "origin": "edit", "setting": "single edits", "logprob": None, "guided": -2}
+    rival = {**found, "body": "    return 2\n", "logprob": -3.0}
+    candidate = {**found, "suspect": {"key": {"path": "a.py", "qualname": "f", "first_line": 1}}}
+    verdict = {"word": "plausible"}
+    done = {"event": "repair", "repair": {"candidate": candidate, "patch": {"further": []}, "verdict": verdict}}
+    whole = [{"event": "session", "key": "k"}, *({"event": "candidate", **one} for one in (found, rival)), done]
+    memory = Memory("", earlier(whole))
+    before, after = memory.lots(suspect, "k")
+    assert [one.body for one in before] == [found["body"], rival["body"]]
+    assert [(one.logprob, one.guided) for one in before[1:]] == [(-3.0, -2.0)]
+    assert before[0].setting == "single edits (earlier run)"
+    assert after == []
+    before, after = memory.lots(suspect, "another session")
+    assert (before, [one.body for one in after]) == ([], [found["body"]])
+    pair = {"event": "repair", "repair": {**done["repair"], "patch": {"further": [{}]}}}
+    assert Memory("", earlier([pair])).lots(suspect, "k") == ([], [])
 
 
 def test_a_cut_journal_spares_the_executions_that_it_holds(repo):
     root = repo(FILES)
-    config = Config(runner="local", model="none", budget=Budget(seconds=120, executions=600))
+    config = Config(runner="local", model="none", budget=Budget(seconds=1200, executions=600))
     with journal.Journal.create(root, {}) as log:
         first = repair(root, config, log)
     records = journal.read(log.path)
