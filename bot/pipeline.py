@@ -104,7 +104,7 @@ def repair(
             group, suspects = waiting.popleft()
             failures = group.failures
             if fixed.issuperset(failure.node_id for failure in failures):
-                emit("note", text=f"{failures[0].node_id} passes with an earlier patch.")
+                emit("note", text=f"{_named(failures)} with an earlier patch.")
                 continue
             share = len(failures) / (len(failures) + sum(len(other.failures) for other, _ in waiting))
             share *= WHOLE_SHARE if group.parts else 1.0
@@ -191,6 +191,11 @@ def _discovered(checkout: Checkout, config: Config, runner: Runner, emit: Emit) 
         checkout.root, junit_xml=config.junit_xml, last_failed=config.lf, pytest_args=config.pytest_args
     )  # a file that cannot be read is told before any test is run
     return discover(runner, tests=config.tests, earlier=earlier, read=checkout.read, times=config.flake_runs, emit=emit)
+
+
+def _named(failures: Sequence[TestFailure]) -> str:
+    first, others = failures[0].node_id, len(failures) - 1
+    return f"{first} and {others} more pass" if others else f"{first} passes"
 
 
 def _unrepairable(failure: TestFailure) -> Repair:

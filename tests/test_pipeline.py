@@ -134,7 +134,7 @@ def test_parts_of_a_group_that_nothing_repairs_whole_are_repaired_alone(repo, co
         "def test_offers_below():\n    assert offer(3)[0] == 0\n"
     )
     events = Events()
-    searched = replace(config, model="none", budget=Budget(seconds=300, executions=100))
+    searched = replace(config, model="none", budget=Budget(seconds=3000, executions=100))
     outcome = repair(repo({"rates.py": RATES, "test_rates.py": tests}), searched, events)
     groups = [fields["failures"] for fields in events.of("ranking")]
     units = [f"test_rates.py::test_rate[{case}]" for case in ("10-5", "50-10")]
@@ -163,7 +163,7 @@ def test_a_repair_that_cures_another_group_too_ends_its_search_before_it_begins(
     assert done.verdict is not None
     assert sum("test_offer" in node_id for node_id in done.verdict.fixed) == 3
     assert outcome.all_repaired
-    assert [fields["text"] for fields in events.of("note")][-1].endswith("passes with an earlier patch.")
+    assert [fields["text"] for fields in events.of("note")][-1].endswith("and 2 more pass with an earlier patch.")
     assert len(events.of("session")) == 1
 
 
