@@ -199,7 +199,8 @@ class Search(ABC):
             origins=[one.origin for one in best],
             scores=[score(one, faulty) for one in best],
         )
-        attempt.passing.extend(best)
+        known = {one.body for one in attempt.passing}
+        attempt.passing.extend(one for one in best if one.body not in known)
         rivals = self._preferred(attempt, ranked(attempt.passing, faulty))
         for candidate in best[:JUDGED]:
             attempt.judged.add(candidate.body)
