@@ -12,6 +12,7 @@ from bot.edit_view import Block, FunctionView, Proposals, insertions
 
 SUBJECTS = 4  # names that are asked about, at most
 _TAKES_OTHER = ("__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__", "__add__", "__sub__", "__mul__")
+_READ_NUMBERS = ("int", "float", "Decimal")
 _OF_TEXT = frozenset(["strip", "lower", "upper", "split", "startswith", "endswith", "replace", "partition", "encode"])
 
 
@@ -23,8 +24,11 @@ def edit_guards(view: FunctionView) -> Proposals:
     for block in view.blocks:
         yield from _after_assignments(view, block)
     for node in view.nodes:
-        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.FloorDiv):
-            yield from _rounded(view, node)
+        if isinstance(node, ast.BinOp):
+            yield from _rounded(view, node) if isinstance(node.op, ast.FloorDiv) else ()
+            yield from _bounded_parts(view, node)
+        elif isinstance(node, ast.Call):
+            yield from _of_nothing(view, node)
     yield from _at_the_top(view)
     yield from _defaults(view)
     yield from _bounds(view)
@@ -150,6 +154,26 @@ def _bounds(view: FunctionView) -> Proposals:
         for name in [*view.numbers[:3], *others[:SUBJECTS]]:
             for function in ("min", "max"):
                 yield "GUARD", 0.2, view.replace(value, f"{function}({own}, {name})")
+
+
+def _bounded_parts(view: FunctionView, node: ast.BinOp) -> Proposals:
+    """Bound one part of a sum or product by another name."""
+    for part in (node.left, node.right):
+        own = view.raw(part)
+        if isinstance(part, (ast.Name, ast.Attribute)) and view.guess(part) in ("num", ""):
+            others = [name for name in view.operands if view.hints.get(name, "num") == "num" and name != own]
+            for name in others[:SUBJECTS]:
+                for function in ("min", "max"):
+                    yield "GUARD", 0.1, view.replace(part, f"{function}({own}, {name})")
+
+
+def _of_nothing(view: FunctionView, node: ast.Call) -> Proposals:
+    """Take nothing for zero where a number is read from text or summed up."""
+    name = node.func.id if isinstance(node.func, ast.Name) else ""
+    if name in _READ_NUMBERS and len(node.args) == 1 and not node.keywords:
+        argument = node.args[0]
+        if isinstance(argument, (ast.Name, ast.Attribute, ast.Subscript)):
+            yield "GUARD", 0.7, view.replace(argument, f"{view.raw(argument)} or 0", 3)
 
 
 def _rounded(view: FunctionView, node: ast.BinOp) -> Proposals:

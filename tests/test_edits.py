@@ -330,6 +330,8 @@ def edited_in(source: str, repaired: str, which: int = -1) -> Edit | None:
         ),
         ("GUARD", "return a", "return max(a, 0)"),
         ("GUARD", "return a // b", "return -(-a // b)"),
+        ("GUARD", "return int(text)", "return int(text or 0)"),
+        ("GUARD", "return (a - 1) * b", "return (min(a, b) - 1) * b"),
         ("GUARD", "return text.split(',')", "text = text.strip()\n    return text.split(',')"),
         ("LEFT_OUT", "return max(items, key=lambda x: -x[1])", "return max(items, key=lambda x: (-x[1], x[0]))"),
         ("LEFT_OUT", "return [lambda: x for x in items]", "return [lambda x=x: x for x in items]"),
