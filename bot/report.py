@@ -322,9 +322,18 @@ def _templates() -> Environment:
         "cut": cut,
         "limit_diff": lambda text: cut(text, DIFF_LIMIT),
         "message": lambda failure: cut(_message(failure), MESSAGE_LIMIT),
+        "meaning": meaning,
         "short": lambda text: cut(" ".join(text.split()), 160),
     }
     return environment
+
+
+def meaning(level: str) -> str:
+    """Return what a verdict's level, such as "J4 + J5 in docker", stands for; "" for none that is known."""
+    if not level.startswith("J4"):
+        return ""
+    apart = ", and the function was run apart from its tests as well" if "J5" in level else ""
+    return f"a fresh copy, fresh processes, tests of known outcome mixed in{apart}"
 
 
 def attempts(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -163,6 +163,7 @@ def test_the_markdown_tells_what_failed_why_this_function_the_change_the_verdict
         "**Verdict: strong** – every failing test passes",
         "| regression tests run | 12 |",
         "| judged by | J4 in docker |",
+        "| that is | a fresh copy, fresh processes, tests of known outcome mixed in |",
         "Found by: guided, gamma=1 t=0.8 d=3 s=3, log p of the body -3.2 nats. Spent: 2.5 s, 50 executions",
         "## Not repaired",
         "- `tests/test_b.py::test_g` (failure)",
