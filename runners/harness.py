@@ -38,6 +38,7 @@ import select
 import shutil
 import signal
 import socket
+import stat
 import struct
 import sys
 import tarfile
@@ -602,12 +603,16 @@ def _collect_names(node, prefix, names):
 
 
 class Coverage:
-    """Which functions of the repository run during each test; one cheap look per code object and test."""
+    """Which functions of the repository run during each test; one cheap look per code object and test.
+
+    Before Python 3.12 the profiler of cProfile looks. A function of ours as profiler would need a frame at each call,
+    and where a test recurses to the limit it would fail in that frame instead of in the test's own.
+    """
 
     def __init__(self, places, emit):
         self.places, self.emit = places, emit
         self.numbers, self.seen, self.current = {}, set(), set()
-        self.tool = None
+        self.tool, self.profiler = None, None
         monitoring = getattr(sys, "monitoring", None)
         if monitoring is not None:
             self.tool = next((tool for tool in (4, 3, 1, 5, 2, 0) if monitoring.get_tool(tool) is None), None)
@@ -620,7 +625,13 @@ class Coverage:
         if self.tool is None:
             self.seen = set()
             threading.setprofile(self._profile)
-            sys.setprofile(self._profile)
+            try:
+                import _lsprof
+            except ImportError:
+                sys.setprofile(self._profile)
+            else:
+                self.profiler = _lsprof.Profiler(subcalls=False, builtins=False)
+                self.profiler.enable()
         else:
             sys.monitoring.restart_events()
             sys.monitoring.set_events(self.tool, sys.monitoring.events.PY_START)
@@ -630,9 +641,18 @@ class Coverage:
         if self.tool is None:
             sys.setprofile(None)
             threading.setprofile(None)
+            self._take_profile()
         else:
             sys.monitoring.set_events(self.tool, 0)
         return sorted(self.current)
+
+    def _take_profile(self):
+        profiler, self.profiler = self.profiler, None
+        if profiler is not None:
+            profiler.disable()
+            for entry in profiler.getstats():
+                if isinstance(entry.code, types.CodeType):
+                    self._note(entry.code)
 
     def _started(self, code, _offset):
         self._note(code)
@@ -686,6 +706,8 @@ def make_reporter(
         @pytest.hookimpl(hookwrapper=True)
         def pytest_load_initial_conftests(self, early_config):
             _tame(early_config.known_args_namespace)
+            if early_config.pluginmanager.is_blocked("cacheprovider"):  # then nobody knows the option that we set
+                getattr(early_config, "_inicfg", {}).pop("cache_dir", None)
             yield
 
         @pytest.hookimpl(hookwrapper=True)
@@ -2245,18 +2267,35 @@ class Zygote:
         self.waiting, self.pages, self.scout, self.dirty = None, None, False, False
 
     def main(self, channel, next_channel):
-        """Run pytest up to its first conftest and serve there; children come back and go on."""
+        """Run pytest up to its first conftest and serve there; children come back and go on. Never returns."""
+        try:
+            self.channel, self.next_channel, self.role = channel, next_channel, "import"
+            plugins, arguments = self._prepared()
+            status = self.pytest.main(arguments, plugins=plugins)
+            if self.role == "child":
+                self._finish(int(status))
+            _send(self.channel, {"ok": False, "why": "pytest ended with status %d before it ran a test" % int(status)})
+        except BaseException as error:
+            with contextlib.suppress(BaseException):
+                _send(channel, {"ok": False, "why": "%s: %s" % (type(error).__name__, error)})
+        finally:
+            _exit(1)
+
+    def _prepared(self):
+        """Return the plugins and arguments for pytest."""
         import pytest
 
-        self.pytest, self.channel, self.next_channel = pytest, channel, next_channel
-        self.role = "import"
+        self.pytest = pytest
+        _enter(self.root)
         files = _files_of(self.nodes, self.root)
         arguments = pytest_arguments(self.root, files, ["-s", *self.request.get("args", ())], self.tmp)
         zygote = self
 
         class Hooks:
             @pytest.hookimpl(tryfirst=True)
-            def pytest_load_initial_conftests(self):
+            def pytest_load_initial_conftests(self, args):
+                if sum(argument in ("-s", "--capture=no") for argument in args) < 2:  # one of them is ours
+                    _seem_captured()
                 zygote.serve_imports()
 
             @pytest.hookimpl(tryfirst=True)
@@ -2267,11 +2306,7 @@ class Zygote:
                     zygote.run_items(session.items)
 
         self.reporter = make_reporter(pytest, self._emit, self.places, wanted=self.nodes, on_test=self._on_test)
-        status = pytest.main(arguments, plugins=[self.reporter, Hooks()])
-        if self.role == "child":
-            self._finish(int(status))
-        _send(self.channel, {"ok": False, "why": "pytest ended with status %d before it ran a test" % int(status)})
-        _exit(1)
+        return [self.reporter, Hooks()], arguments
 
     def _emit(self, frame):
         if self.role == "child":
@@ -2309,6 +2344,7 @@ class Zygote:
                     os.close(self.channel.fileno())
                     self.channel, self.role = self.next_channel, "swap"
                     _shield()
+                    self.descriptors = set(os.listdir("/proc/self/fd"))
                     self._watch()
                     return
                 self.next_channel.close()
@@ -2397,9 +2433,19 @@ class Zygote:
         copied = self.variants.copied(self.functions)
         if copied:
             return copied
+        if self._shares_files():
+            return "a file or socket is open after collection"
         with _open("/proc/self/status") as file:
             threads = next(int(line.split()[1]) for line in file if line.startswith("Threads"))
         return "%d threads are running" % threads if threads != 1 else self.variants.refuses()
+
+    def _shares_files(self):
+        """Say whether collection left something open whose position or state all children would share."""
+        for name in set(os.listdir("/proc/self/fd")) - self.descriptors:
+            with contextlib.suppress(OSError):  # the listing's own
+                if not stat.S_ISCHR(os.fstat(int(name)).st_mode):  # pytest holds /dev/null, others /dev/urandom
+                    return True
+        return False
 
     def execute(self, request, prepare):
         """Answer one request by a child. Returns True in the child, which goes on to run the tests."""
@@ -2600,6 +2646,22 @@ def _requests(channel):
 # --- the server ----------------------------------------------------------------------------------------------------
 
 
+class _Forked(BaseException):
+    """Raised in a fresh fork to leave our own frames, so that tests find as much of the stack free as under pytest.
+
+    args: what to call then, and with what.
+    """
+
+
+@contextlib.contextmanager
+def _ending_here():
+    """End a fresh fork that cannot be set up, or it would go on as a second server."""
+    try:
+        yield
+    except BaseException:
+        _exit(1)
+
+
 class Server:
     """Reads requests from the host and answers each; runs no code of the repository itself."""
 
@@ -2695,9 +2757,10 @@ class Server:
         ear, tell = os.pipe()
         pid = _fork()
         if pid == 0:
-            _become_child([receive, tell, self.source, self.sink], request["suite_timeout"], request["file_mib"])
-            _redirect(output)
-            _run_suite(self.root, request, send, self.tmp, ear)
+            with _ending_here():
+                _become_child([receive, tell, self.source, self.sink], request["suite_timeout"], request["file_mib"])
+                _redirect(output)
+            raise _Forked(_run_suite, self.root, request, send, self.tmp, ear)
         os.close(send)
         os.close(ear)
         child = Child(pid, receive, tell)
@@ -2796,7 +2859,7 @@ class Server:
         self._reply(answer)
 
     def _zygote(self, request, channel, next_channel, close):
-        try:
+        with _ending_here():
             for end in close:
                 end.close()
             for descriptor in (self.source, self.sink):
@@ -2804,14 +2867,8 @@ class Server:
             _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
             _shield()
             _redirect(os.devnull)
-            os.chdir(self.root)
             zygote = Zygote(request, self.root, self.tmp, self.tape)
-            zygote.main(channel, next_channel)
-        except BaseException as error:
-            with contextlib.suppress(BaseException):
-                _send(channel, {"ok": False, "why": "%s: %s" % (type(error).__name__, error)})
-        finally:
-            _exit(1)
+        raise _Forked(zygote.main, channel, next_channel)
 
     def do_execute(self, request):
         """Have a zygote run the tests on one variant; it cleans up once the answer is on its way."""
@@ -2877,7 +2934,8 @@ def _run_suite(root, request, descriptor, tmp, ear):
     """In the child: one pytest run, then the end of the process."""
     emit = _emitter(descriptor, request["nonce"])
     try:
-        os.chdir(root)
+        gc.unfreeze()
+        _enter(root)
         places = Places(root)
         nodes = request["nodes"]
         files = [] if nodes is None else _files_of(nodes, root)
@@ -2911,6 +2969,33 @@ def _run_suite(root, request, descriptor, tmp, ear):
         with contextlib.suppress(BaseException):
             sys.stdout.flush()
         _exit(0)
+
+
+def _enter(root):
+    """Make the repository the current folder, as a shell does."""
+    os.chdir(root)
+    os.environ["PWD"] = root
+
+
+def _seem_captured():
+    """Let the standard streams behave as under pytest's capture, which warm runs go without.
+
+    It holds what was written in a file, and children of one process would share its position.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError, ValueError):
+            stream.reconfigure(encoding="utf-8", errors="replace")
+    with contextlib.suppress(ImportError, AttributeError):
+        sys.stdin = importlib.import_module("_pytest.capture").DontReadFromInput()
+
+
+def _seem_started_by_a_shell():
+    """Look like an interpreter that runs the pytest command, whatever started us, and how."""
+    sys.argv[:] = [os.path.join(os.path.dirname(sys.executable), "pytest")]
+    os.environ.pop("PYTHONHASHSEED", None)  # for us alone: what a test starts is as random as ever
+    for number in set(signal.valid_signals()) - {signal.SIGPIPE, signal.SIGXFSZ, signal.SIGKILL, signal.SIGSTOP}:
+        if signal.getsignal(number) is signal.SIG_IGN:  # as for jobs in the background
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
 
 def _redirect(path):
@@ -2993,5 +3078,10 @@ def serve():
         os.set_inheritable(descriptor, False)
     _redirect(os.devnull)
     sys.dont_write_bytecode = True
+    _seem_started_by_a_shell()
     gc.freeze()
-    Server(source, sink).serve()
+    try:
+        Server(source, sink).serve()
+    except _Forked as forked:
+        function, *arguments = forked.args
+    function(*arguments)

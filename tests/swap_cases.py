@@ -360,6 +360,13 @@ CASES = [
         calls("from M import f", "f()"),
         "import",
     ),
+    Case(
+        "a file that stays open and is read on",
+        "LINES = open(__file__)\n\n\ndef f():\n    next(LINES)\n    return {R}\n",
+        "f",
+        calls("import M", "M.f()"),
+        "import",
+    ),
     Case("a function that the test makes part of a class", F, "f", calls("import M\nclass A:\n    g = M.f", "A().g()")),
     Case(
         "an ordering made by a decorator",
