@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 import sys
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from types import CodeType, FrameType
 from typing import Any
@@ -17,7 +18,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from bot.decoding.prompt import SPECIAL_TOKENS
 from bot.models.huggingface import HuggingFaceModel
 from bot.models.language_model import Usage
-from runners.runner import FRONTIER, Execution, TestRun, Trace, TraceEvent
+from runners.runner import FRONTIER, Execution, Frame, TestRun, Trace, TraceEvent
 
 SURE = 0.9  # probability of the token the script asks for
 BYTES = 256
@@ -212,6 +213,7 @@ class InProcessSession:
         recorder = _Recorder(self.target, self.steps)
         namespace: dict[str, Any] = {FRONTIER: Frontier, "__name__": "target"}
         outcome, exception, message = "passed", "", ""
+        frames: tuple[Frame, ...] = ()
         before = sys.gettrace()
         try:
             code = compile(source, "<target>", "exec")
@@ -224,10 +226,12 @@ class InProcessSession:
             outcome = "timeout"
         except Exception as error:
             outcome, exception, message = "failed", type(error).__name__, str(error)
+            steps = traceback.extract_tb(error.__traceback__)
+            frames = tuple(Frame("target.py", s.lineno or 0, s.name) for s in steps if s.filename == "<target>")
         finally:
             sys.settrace(before)
         told = Trace(tuple(recorder.events)) if trace and recorder.events else None
-        return TestRun(node, outcome, exception=exception, message=message, trace=told)
+        return TestRun(node, outcome, exception=exception, message=message, frames=frames, trace=told)
 
 
 class _Recorder:

@@ -8,6 +8,7 @@ import pytest
 
 from bot.decoding.edit_pool import EditPool, names_in_scope
 from bot.decoding.prompt import Task
+from bot.decoding.trials import Trials
 from bot.errors import ModelError
 from bot.functions import find_function
 from bot.generate import DEFAULT_PORTFOLIO, Arm, fitting_prompt, generate, portfolio
@@ -242,6 +243,33 @@ def test_edits_are_ranked_by_what_the_model_would_write():
     pool = EditPool(FUNCTION, fitting_prompt(TASK, model), model)
     best = next(pool.chunks(frozenset()))[0]
     assert best.edit.body == FIXED
+
+
+def test_edits_of_the_statement_that_raises_count_for_more():
+    pool = EditPool(FUNCTION, None, None)
+    usual, raising = (
+        [scored.edit for chunk in pool.chunks(frozenset(), lines) for scored in chunk]
+        for lines in (frozenset(), frozenset({5}))
+    )
+    assert sorted(edit.body for edit in usual) == sorted(edit.body for edit in raising)
+    before, now = ([place for place, edit in enumerate(edits) if edit.line == 5] for edits in (usual, raising))
+    assert now[0] < before[0]
+    assert sum(now) < sum(before)
+
+
+def test_where_a_failing_test_has_its_exception_is_told_by_its_traceback():
+    source = b"def half(xs):\n    total = sum(xs)\n    return (\n        total / len(xs)\n    )\n"
+    function = find_function(source, "half", 1)
+
+    def nothing(namespace):
+        assert namespace["half"]([]) == 0
+
+    def wrong(namespace):
+        assert namespace["half"]([1]) == 3
+
+    session = InProcessSession("half", {"t::nothing": nothing, "t::wrong": wrong})
+    trials = Trials(function, source, session, lambda event, **fields: None)
+    assert trials.raising_lines() == {3}  # of the body; the failed assertion stands in no line of it
 
 
 def test_edits_of_all_lines_are_scored_behind_one_branch_that_keeps_the_prompt():

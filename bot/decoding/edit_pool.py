@@ -24,6 +24,7 @@ MAX_NAMES = 60
 MAX_METHODS = 10
 CHUNK = 400  # edits that the model ranks at a time, so that running them can start
 TRUST = 0.5  # weight of the model against the prior; measured with the embedded model by benchmarks.ranking
+RAISING = 5.0  # how much likelier an edit is of the statement in which a failing test has its exception
 NEARBY = 32  # edits of the next lines that the model ranks at a statement boundary
 
 
@@ -56,22 +57,27 @@ class EditPool:
             self._neighbourhood = Neighbourhood(self.function, self.names)
         return self._neighbourhood
 
-    def chunks(self, executed: frozenset[int]) -> Iterator[list[Scored]]:
+    def chunks(self, executed: frozenset[int], raising: frozenset[int] = frozenset()) -> Iterator[list[Scored]]:
         """Yield all edits in chunks, best first in each; edits of lines that no failing test executes come last.
 
-        executed: lines of the body, 1-based; empty when nothing is known.
+        executed: lines of the body, 1-based; empty when nothing is known. raising: those in which a failing test has
+        its exception; their edits, and what is inserted before them, count for more.
         """
         reached, after = self._reached(executed)
+        likelier = dict.fromkeys(self._reached(raising)[0], RAISING) if raising else {}
         proposals = self.neighbourhood.proposals
 
         def matters(place: int) -> bool:
             line, grows = proposals[place].line, proposals[place].grows
             return not executed or line in reached or (grows and line in after)
 
-        order = sorted(range(len(proposals)), key=lambda place: not matters(place))
+        def weight(place: int) -> float:
+            return proposals[place].weight * likelier.get(proposals[place].line, 1.0)
+
+        order = sorted(range(len(proposals)), key=lambda place: (not matters(place), -weight(place)))
         edits = islice(self.neighbourhood.edits(order), self.limit)
         while chunk := list(islice(edits, CHUNK)):
-            yield self.score(chunk)
+            yield sorted(self.score(chunk), key=lambda item: -item.score - math.log(likelier.get(item.edit.line, 1.0)))
 
     def near(self, written: str, lines: int) -> list[Scored]:
         """Return the likeliest edits of the `lines` logical lines after `written`, a beginning of the faulty body."""

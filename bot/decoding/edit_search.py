@@ -35,7 +35,7 @@ class EditSearch:
 
     def singles(self) -> Iterator[Found | None]:
         """Yield the single edits that pass, in ranked order, and None after each batch."""
-        for chunk in self.pool.chunks(self.trials.failing_lines()):
+        for chunk in self.pool.chunks(self.trials.failing_lines(), self.trials.raising_lines()):
             if (yield from self._passing([scored.edit for scored in chunk], "single edit {operator} in line {line}")):
                 return
 

@@ -118,6 +118,17 @@ class Trials:
         above = self.function.first_line + self.function.header_lines - 1
         return frozenset(event.line - above for trace in traces for event in trace.events if event.line > above)
 
+    def raising_lines(self) -> frozenset[int]:
+        """Return the lines of the body, 1-based, in which a failing test has its exception; not where it asserts."""
+        faulty = self.faulty()
+        innermost = [run.frames[-1] for run in faulty.runs if run.frames and not run.passed] if faulty else []
+        above = self.function.first_line + self.function.header_lines - 1
+        return frozenset(
+            frame.line - above
+            for frame in innermost
+            if above < frame.line <= self.function.end_line and frame.function.rpartition(".")[2] == self.function.name
+        )
+
 
 def _progress(body: str, faulty: Execution, execution: Execution) -> Progress | None:
     """Return what a body achieves beside the faulty one, None when it is nothing or something breaks."""
