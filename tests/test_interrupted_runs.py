@@ -134,7 +134,7 @@ def test_a_run_that_is_struck_at_any_stage_leaves_a_whole_journal_and_is_taken_u
     assert max(left) == 1
     code, said = place.run(None, *resume)
     assert code == 0, said
-    assert "-    return have + taken\n+    return have - taken\n" in (place.runs()[-1] / "fix.patch").read_text()
+    assert "-    return have + taken\n+    return have + -taken\n" in (place.runs()[-1] / "fix.patch").read_text()
     assert list(scratch.iterdir()) == []
     assert read(place.runs()[-1] / "journal.jsonl")[-1]["reason"] == "done"
     assert len(place.runs()) == len(STRIKES) + 1
