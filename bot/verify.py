@@ -22,6 +22,7 @@ from runners.runner import Runner, SuiteRequest, SuiteRun, TestRun
 
 UNPROVEN = "it changes several functions, and no failing test was held out to tell right bodies from passing ones"
 NAMED = 3  # ids named in one reason
+SCREENING = 40  # passing tests that are run before the whole suite is
 RAISING = "    raise RuntimeError('egcfg-fix looks whether this body is run')\n"
 
 
@@ -57,6 +58,9 @@ def verify(
             return Verdict("rejected", (f"the body may not be run: {refusal}",))
         bodies.append(change)
     level = f"J4 in {runner.kind}" if runner.isolated else f"J4, {runner.kind}"
+    refused = _screened(targets, discovery, runner, patch, level)
+    if refused is not None:
+        return refused
     ids = _expected(targets, discovery)
     suite = runner.run_suite(SuiteRequest(node_ids=ids, files=patch.files, canaries=True))
     reasons, verdict = _judge(suite, targets, discovery, runner, patch, level)
@@ -121,6 +125,29 @@ def _expected(targets: Sequence[str], discovery: Discovery) -> tuple[str, ...] |
         return None
     others = [f.node_id for f in discovery.failures if f.phase != "collect" and f.node_id not in hanging]
     return tuple(dict.fromkeys([*(run.node_id for run in discovery.passing), *discovery.untried, *others, *targets]))
+
+
+def _screened(targets: Sequence[str], discovery: Discovery, runner: Runner, patch: Patch, level: str) -> Verdict | None:
+    """Return why the patch is rejected by the tests that say most about it, before a long suite is run; None if not."""
+    changed = {(step.path, step.qualname) for step in patch.steps}
+    reaching = [
+        run
+        for run in discovery.passing
+        if run.outcome == "passed" and any((key.path, key.qualname) in changed for key in run.functions)
+    ]
+    reaching.sort(key=lambda run: (len(run.functions), run.node_id))
+    guarding = [run.node_id for run in reaching[:SCREENING]]
+    if 2 * len(guarding) > len(discovery.passing) or len(discovery.passing) < SCREENING:
+        return None  # the whole suite costs hardly more
+    runs = runner.run_suite(SuiteRequest((*targets, *guarding), patch.files)).by_id()
+    still = [node_id for node_id in targets if not _passed(runs.get(node_id))]
+    if still:
+        return Verdict("rejected", (f"{_enumeration(still)} still fails",), still_failing=tuple(still), level=level)
+    broken = [node_id for node_id in guarding if not _kept(runs.get(node_id))]
+    broken = _really_broken(broken[:NAMED], runner, patch) if broken else []
+    if broken:
+        return Verdict("rejected", (f"it breaks {_enumeration(broken)}",), broken=tuple(broken), level=level)
+    return None
 
 
 def _judge(
