@@ -225,6 +225,14 @@ class FunctionView:
         return [name for name in self.parameters if name not in used and not name.startswith("_")]
 
     @cached_property
+    def unread(self) -> list[str]:
+        """Variables that the body sets and never reads, but for those that begin with "_"."""
+        names = [node for node in self.nodes if isinstance(node, ast.Name)]
+        read = {node.id for node in names if not isinstance(node.ctx, ast.Store)}
+        read |= {name for node in self.nodes if isinstance(node, (ast.Nonlocal, ast.Global)) for name in node.names}
+        return [name for name in dict.fromkeys(node.id for node in names) if name not in read and name[0] != "_"]
+
+    @cached_property
     def outer_names(self) -> list[str]:
         """Names of the module: those used here that are not local, then those we were told of."""
         used = [node.id for node in self.nodes if isinstance(node, ast.Name) and node.id not in _BUILTINS]

@@ -26,7 +26,7 @@ from bot.functions import FunctionText
 from bot.syntax import compiled, parsed, quiet
 
 LIMIT = 6000
-FORGOTTEN = 6.0  # how much likelier an edit is that names a parameter which the body never names
+FORGOTTEN = 6.0  # how much likelier an edit is that names a parameter or a variable of which the body makes no use
 
 # Prior mass of what each operator repairs, in per cent; shared among the operator's edits of one function.
 WEIGHTS = {
@@ -133,7 +133,8 @@ def _ranked(view: FunctionView) -> list[Proposal]:
     offered = itertools.chain(
         edit_expressions(view), edit_statements(view), edit_parameters(view), edit_guards(view), edit_omissions(view)
     )
-    remembers = re.compile(rf"\b(?:{'|'.join(view.forgotten)})\b") if view.forgotten else None
+    forgotten = "|".join([*view.forgotten, *view.unread])
+    remembers = re.compile(rf"\b(?:{forgotten})\b") if forgotten else None
     proposals = [(operator, share, in_order(spans)) for operator, share, spans in offered]
     totals: dict[str, float] = {}
     for operator, share, _ in proposals:

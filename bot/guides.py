@@ -13,7 +13,8 @@ from bot.records import TestFailure
 from runners.runner import FunctionKey, TestRun
 
 GUIDES = 4  # at most so many tests steer the search; the rest of the group's failing tests only judge
-GUARDS = 6  # passing tests that a candidate must keep passing in the warm sandbox already
+GUARDS = 6  # passing tests that every body meets in the warm sandbox
+GUARDING = 40  # and those that a body meets which passes what steers it
 
 
 def split_guides(failures: Sequence[TestFailure], holdout: float = 0.5) -> tuple[list[str], list[str]]:
@@ -55,6 +56,16 @@ def guards(passing: Sequence[TestRun], key: FunctionKey) -> list[str]:
 
     At most six: those that execute the fewest functions, since they say most about this one.
     """
+    return [run.node_id for run in _reaching(passing, key)[:GUARDS]]
+
+
+def guarding(passing: Sequence[TestRun], key: FunctionKey, tests: Sequence[str]) -> list[str]:
+    """Return ids of the next tests of that kind, in the files of `tests`: what breaks one is no candidate either."""
+    files = {node_id.partition("::")[0] for node_id in tests}
+    further = _reaching(passing, key)[GUARDS:]
+    return [run.node_id for run in further if run.node_id.partition("::")[0] in files][:GUARDING]
+
+
+def _reaching(passing: Sequence[TestRun], key: FunctionKey) -> list[TestRun]:
     reaching = [run for run in passing if run.outcome == "passed" and key in run.functions]
-    reaching.sort(key=lambda run: (len(run.functions), run.node_id))
-    return [run.node_id for run in reaching[:GUARDS]]
+    return sorted(reaching, key=lambda run: (len(run.functions), run.node_id))

@@ -24,7 +24,7 @@ from bot.decoding.trials import Progress
 from bot.examples import Kept
 from bot.functions import FunctionText, find_function
 from bot.generate import Arm, generate
-from bot.guides import guards, split_guides
+from bot.guides import guarding, guards, split_guides
 from bot.patches import make_patch, moved_function
 from bot.ranking import ranked, score
 from bot.recorded import Memory, RecordedSession, session_key
@@ -225,7 +225,7 @@ class Search(ABC):
         )
         session_id = self._key(attempt)
         began = self.spent
-        opened = self._session(attempt.target, tests)
+        opened = self._session(attempt.target, tests, guarding(self.discovery.passing, key, tests))
         before = self.spent
         known = self.memory.earlier.failed.get(session_id, {})
         with RecordedSession(opened, tests, known, self.emit) as session:
@@ -256,11 +256,11 @@ class Search(ABC):
                 if session.spared:
                     self.emit("note", text=f"{session.spared} executions were taken from the earlier run.")
 
-    def _session(self, target: Target, tests: Sequence[str]) -> Session:
+    def _session(self, target: Target, tests: Sequence[str], guarding: Sequence[str] = ()) -> Session:
         """Open a sandbox, which runs the tests a few times: that is part of the budget, also where it fails."""
         began = self.clock()
         try:
-            return self.runner.open_session(target, tests)
+            return self.runner.open_session(target, tests, guarding)
         finally:
             self.spent += Spent(seconds=self.clock() - began)
 

@@ -29,6 +29,7 @@ from runners.runner import DockerUnavailable, Limits, RunnerError, SandboxLost, 
 from runners.shared_folders import shared_folders
 from runners.warm import WarmSession
 from runners.wire import INTERPRETER_FLAGS, Channel, Hello, SocketStream
+from runners.worker import Job
 from runners.workspace import Workspace
 
 _INSIDE = "/repo"
@@ -108,9 +109,10 @@ class DockerRunner:
                 self._client.ping()
         return suite
 
-    def open_session(self, target: Target, node_ids: Sequence[str]) -> Session:
-        """Start a warm container in which variants of `target` meet the tests `node_ids`."""
-        return WarmSession(self._start, self._workspace, self._limits, target, node_ids, self._arguments, self.mounts)
+    def open_session(self, target: Target, node_ids: Sequence[str], guarding: Sequence[str] = ()) -> Session:
+        """Start a warm container in which variants of `target` meet `node_ids`, and `guarding` if these pass."""
+        job = Job(self._start, self._workspace, self._limits, target, node_ids, self._arguments, guarding)
+        return WarmSession(job, self.mounts)
 
     def close(self) -> None:
         """Remove containers and copies."""

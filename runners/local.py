@@ -28,6 +28,7 @@ from runners.runner import (
 )
 from runners.warm import WarmSession
 from runners.wire import INTERPRETER_FLAGS, Channel, Hello, ProcessStream
+from runners.worker import Job
 from runners.workspace import Workspace
 
 _INSIDE = "/repo"
@@ -119,9 +120,10 @@ class LocalRunner:
         """Run tests in a fresh process on a fresh copy of the repository."""
         return run_suite(self._start, self._workspace, self._limits, request.with_args(self._arguments))
 
-    def open_session(self, target: Target, node_ids: Sequence[str]) -> Session:
-        """Start a warm sandbox in which variants of `target` meet the tests `node_ids`."""
-        return WarmSession(self._start, self._workspace, self._limits, target, node_ids, self._arguments)
+    def open_session(self, target: Target, node_ids: Sequence[str], guarding: Sequence[str] = ()) -> Session:
+        """Start a warm sandbox in which variants of `target` meet `node_ids`, and `guarding` if these pass."""
+        job = Job(self._start, self._workspace, self._limits, target, node_ids, self._arguments, guarding)
+        return WarmSession(job)
 
     def close(self) -> None:
         """Remove the copies."""

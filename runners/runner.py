@@ -325,8 +325,12 @@ class Runner(Protocol):
         """Run tests in a fresh process on a fresh copy of the repository."""
         ...
 
-    def open_session(self, target: Target, node_ids: Sequence[str]) -> Session:
-        """Start a warm sandbox in which variants of `target` meet the tests `node_ids`."""
+    def open_session(self, target: Target, node_ids: Sequence[str], guarding: Sequence[str] = ()) -> Session:
+        """Start a warm sandbox in which variants of `target` meet the tests `node_ids`.
+
+        guarding: tests that pass on the code as it is, in the same files; a variant with which all of `node_ids` pass
+        meets them too, unless it is traced, and those that fail then are among its runs.
+        """
         ...
 
     def close(self) -> None:

@@ -15,37 +15,30 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from types import TracebackType
 
-from runners.cold import Start, run_suite
-from runners.runner import Execution, Limits, RunnerError, SuiteRequest, SuiteRun, Target, TestRun, Trace
+from runners.cold import run_suite
+from runners.runner import Execution, RunnerError, SuiteRequest, SuiteRun, TestRun, Trace
 from runners.wire import ExecutionReply
 from runners.worker import Calibration, Job, Level, Worker, calibrate, met_read_only
-from runners.workspace import Workspace
 
 ENOUGH = 12  # variants after which a session is worth more than one sandbox
+GUARDING_S = 2.0  # that guarding tests may take on one variant; if they take longer, there are none
 MOST_WORKERS = 4  # when the caller leaves their number open
 
 
 class WarmSession:
     """A session whose level is found at the start; what a level cannot run goes to the next slower one."""
 
-    def __init__(
-        self,
-        start: Start,
-        workspace: Workspace,
-        limits: Limits,
-        target: Target,
-        node_ids: Sequence[str],
-        pytest_args: Sequence[str] = (),
-        mounts: bool = True,
-    ) -> None:
+    def __init__(self, job: Job, mounts: bool = True) -> None:
         """mounts: whether a sandbox can see a folder of this machine; else each gets the repository as a copy."""
         self.level = "cold"
         self.executions = 0
         self.why: dict[str, str] = {}  # why a faster level is not used, for reports
         self.writable = not mounts  # the tests have a tree they may write into
         self._never_writable = False  # it is too large to be put back
-        self._job = Job(start, workspace, limits, target, tuple(dict.fromkeys(node_ids)), tuple(pytest_args))
-        self._wanted = limits.workers or min(MOST_WORKERS, len(os.sched_getaffinity(0)))
+        nodes = tuple(dict.fromkeys(job.nodes))
+        self._job = replace(job, nodes=nodes, guarding=tuple(n for n in dict.fromkeys(job.guarding) if n not in nodes))
+        self._guarding: tuple[str, ...] = ()  # those that can be trusted
+        self._wanted = job.limits.workers or min(MOST_WORKERS, len(os.sched_getaffinity(0)))
         self._threads = ThreadPoolExecutor(max(1, self._wanted - 1), "egcfg-worker")  # a sandbox ends with its thread
         self._main = Worker(self._job, swap=True, writable=self.writable)
         self._others: list[Future[Worker | None]] = []
@@ -109,7 +102,16 @@ class WarmSession:
         reply = self._try_levels(worker, source, trace)
         if reply is not None and met_read_only(reply.runs) and self._give_writable(worker):
             reply = self._try_levels(worker, source, trace)
-        return self._execute_cold(source, trace) if reply is None else Execution(reply.runs, reply.duration_s)
+        if reply is None:
+            return self._execute_cold(source, trace)
+        execution = Execution(reply.runs, reply.duration_s)
+        return self._guarded(worker, source, execution) if self._guarding and not trace else execution
+
+    def _guarded(self, worker: Worker, source: bytes, execution: Execution) -> Execution:
+        """Return an execution that passed with the guarding tests that fail on the variant."""
+        reply = self._try_levels(worker, source, False, self._guarding) if execution.passed else None
+        broken = [run for run in reply.runs if not run.passed] if reply is not None and not reply.refused else []
+        return replace(execution, runs=(*execution.runs, *broken))
 
     def _give_writable(self, worker: Worker) -> bool:
         """Give the tests a tree they may write into: a body that comes further may be the first to write."""
@@ -125,11 +127,13 @@ class WarmSession:
         self.writable = True
         return True
 
-    def _try_levels(self, worker: Worker, source: bytes, trace: bool) -> ExecutionReply | None:
+    def _try_levels(
+        self, worker: Worker, source: bytes, trace: bool, nodes: Sequence[str] | None = None
+    ) -> ExecutionReply | None:
         """Return what the fastest level that takes this variant says, None if none does."""
         levels: tuple[Level, ...] = ("swap", "import")
         for level in levels[("swap", "import", "cold").index(self.level) :]:
-            reply = worker.run(level, source, trace=trace)
+            reply = worker.run(level, source, trace=trace, nodes=nodes)
             if reply is not None and not reply.refused:
                 return reply
             if reply is not None and reply.refused.startswith("SyntaxError"):
@@ -147,7 +151,7 @@ class WarmSession:
 
     def _run_cold(self, files: dict[str, bytes]) -> SuiteRun:
         job = self._job
-        request = SuiteRequest(job.nodes, files, pytest_args=job.pytest_args)
+        request = SuiteRequest(tuple(job.nodes), files, pytest_args=tuple(job.pytest_args))
         return run_suite(job.start, job.workspace, job.limits, request)
 
     # ------------------------------------------------------------------------------------------------ the workers
@@ -163,10 +167,14 @@ class WarmSession:
         if found.read_only and "swap" not in found.levels:
             found = self._calibrate_writable(truth) or found
         self.why = found.why
-        if found.levels:
-            self.level = found.levels[-1]
-        else:
+        if not found.levels:
             self._main.close()
+            return
+        self.level = found.levels[-1]
+        if self._job.guarding:
+            reply = self._main.run(found.levels[-1], self.original, trace=False, nodes=self._job.guarding)
+            passing = [run.node_id for run in reply.runs if run.passed] if reply is not None else []
+            self._guarding = tuple(passing) if reply is not None and reply.duration_s <= GUARDING_S else ()
 
     def _calibrate_writable(self, truth: Sequence[TestRun]) -> Calibration | None:
         worker = Worker(self._job, swap=True, writable=True)

@@ -24,14 +24,18 @@ _PREPARE_TIMEOUT_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What a worker executes again and again: variants of one function, against these tests."""
+    """What a worker executes again and again: variants of one function, against these tests.
+
+    guarding: further tests, for variants with which the others pass.
+    """
 
     start: Start
     workspace: Workspace
     limits: Limits
     target: Target
-    nodes: tuple[str, ...]
-    pytest_args: tuple[str, ...] = ()
+    nodes: Sequence[str]
+    pytest_args: Sequence[str] = ()
+    guarding: Sequence[str] = ()
 
     @property
     def original(self) -> bytes:
@@ -68,7 +72,9 @@ class Worker:
         self.ready = frozenset(found)
         return self.ready
 
-    def run(self, level: Level, source: bytes, *, trace: bool) -> ExecutionReply | None:
+    def run(
+        self, level: Level, source: bytes, *, trace: bool, nodes: Sequence[str] | None = None
+    ) -> ExecutionReply | None:
         """Run a variant once, and once more in a new sandbox if this one is lost; None when none can be started.
 
         A variant during which two sandboxes were lost is taken to be the cause: its tests have crashed.
@@ -83,7 +89,7 @@ class Worker:
             if level not in self.ready:
                 return None
             try:
-                reply = self.ask(level, source, trace=trace, again=True)
+                reply = self.ask(level, source, trace=trace, again=True, nodes=nodes)
             except SandboxLost as error:
                 self.close()
                 if lost:
@@ -96,13 +102,20 @@ class Worker:
         return None
 
     def ask(
-        self, level: Level, source: bytes, *, trace: bool = False, sentinel: bool = False, again: bool = False
+        self,
+        level: Level,
+        source: bytes,
+        *,
+        trace: bool = False,
+        sentinel: bool = False,
+        again: bool = False,
+        nodes: Sequence[str] | None = None,
     ) -> ExecutionReply:
-        """Run a variant once. again: have a child wait for the next one. Raises SandboxLost."""
+        """Run a variant once. again: have a child wait for the next one. nodes: the job's. Raises SandboxLost."""
         assert self._sandbox is not None
         if self._overlay is not None and not self.writable:
             replace_file(self._overlay, self.job.target.path, source)
-        timeout = self.job.limits.execution_timeout_s
+        timeout, wanted = self.job.limits.execution_timeout_s, nodes or self.job.nodes
         frame: dict[str, Any] = {
             "op": "execute",
             "level": level,
@@ -113,10 +126,11 @@ class Worker:
             "timeout": timeout,
             "file_mib": self.job.limits.file_mib,
             "events": self.job.limits.trace_events,
+            "nodes": list(wanted),
         }
         self._sandbox.channel.send(frame)
         reply = self._sandbox.channel.expect("executed", 2 * timeout + 30)
-        return parse_execution(reply, self.job.nodes, trace, timeout)
+        return parse_execution(reply, wanted, trace, timeout)
 
     def close(self) -> None:
         """End the sandbox; `open` or `run` starts another."""
@@ -149,8 +163,8 @@ class Worker:
             "qualname": target.qualname,
             "first_line": target.first_line,
             "source": encode(self.job.original),
-            "nodes": self.job.nodes,
-            "args": self.job.pytest_args,
+            "nodes": [*self.job.nodes, *self.job.guarding],
+            "args": list(self.job.pytest_args),
             "swap": self._swap,
             "timeout": _PREPARE_TIMEOUT_S,
         }

@@ -294,6 +294,18 @@ def test_edits_that_use_a_forgotten_parameter_come_first(source, repair):
     assert found.index(repair) < 40
 
 
+def test_edits_that_use_a_variable_which_is_never_read_come_first():
+    loop = "def f(lines):\n    total = 0\n    for {}, price in lines:\n        total += price\n    return total\n"
+
+    def weight(name: str) -> float:
+        repaired = loop.format(name).replace("+= price", f"+= {name} * price")
+        edit = edit_to(loop.format(name), repaired)
+        assert edit is not None
+        return edit.weight
+
+    assert weight("count") > 3 * weight("_count")
+
+
 def test_a_parameter_that_is_named_or_meant_to_be_unused_is_not_forgotten():
     used, unused = "def f(x, y):\n    return x + y\n", "def f(x, _y):\n    return x\n"
     assert not any("y=y" in edit.body for edit in single_edits(function(used)))

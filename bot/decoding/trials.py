@@ -133,6 +133,8 @@ class Trials:
 def _progress(body: str, faulty: Execution, execution: Execution) -> Progress | None:
     """Return what a body achieves beside the faulty one, None when it is nothing or something breaks."""
     passed = further = 0
+    if any(not run.passed for run in execution.runs[len(faulty.runs) :]):  # a guarding test
+        return None
     for before, run in zip(faulty.runs, execution.runs, strict=False):
         if run.passed:
             passed += not before.passed
