@@ -298,7 +298,7 @@ def test_edits_that_use_a_variable_which_is_never_read_come_first():
     loop = "def f(lines):\n    total = 0\n    for {}, price in lines:\n        total += price\n    return total\n"
 
     def weight(name: str) -> float:
-        repaired = loop.format(name).replace("+= price", f"+= {name} * price")
+        repaired = loop.format(name).replace("+= price", f"+= price * {name}")
         edit = edit_to(loop.format(name), repaired)
         assert edit is not None
         return edit.weight
