@@ -2738,6 +2738,7 @@ class Server:
     def do_hello(self, request):
         """Say who we are, and set up paths: where the repository is, and where it was when it was installed."""
         self.root, self.tmp = request["root"], request.get("tmp", "")
+        _limit(resource.RLIMIT_NOFILE, MAX_FILES)  # rootless Podman ignores the one it was given
         if request.get("processes"):
             _limit(resource.RLIMIT_NPROC, request["processes"])
         if request.get("was"):
@@ -3063,6 +3064,7 @@ def _own_status():
     return found
 
 
+MAX_FILES = 1024  # open at once
 _LIMITS = {  # under /sys/fs/cgroup: version 2, version 1
     "memory": ("memory.max", "memory/memory.limit_in_bytes"),
     "processes": ("pids.max", "pids/pids.max"),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from runners.docker import DockerRunner
 from runners.engine import Engine, examined, not_granted
-from runners.runner import DockerUnavailable, Limits
+from runners.runner import DockerUnavailable, Limits, Target
 
 SECCOMP = ["name=seccomp,profile=default"]
 DOCKER: dict[str, Any] = {
@@ -99,3 +102,39 @@ def test_what_to_set_depends_on_the_engine() -> None:
     assert "unified_cgroup_hierarchy" in Engine(rootless=True, cgroups="1").unlimited(["memory", "processes"])
     said = Engine(cgroups="1").unlimited(["memory", "processes", "processor time"])
     assert said.startswith("The engine does not limit memory, processes and processor time: ")
+
+
+@pytest.mark.docker
+def test_an_engine_that_was_named_is_tried_and_nothing_of_it_is_without_a_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With DOCKER_HOST on rootless Docker or on Podman's socket, the same test holds for those."""
+    (tmp_path / "test_code.py").write_text("def test_it():\n    pass\n")
+    monkeypatch.setenv("DOCKER_HOST", os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock")
+    with DockerRunner(tmp_path, Limits(memory_mib=256, processes=64), image=os.environ.get("EGCFG_IMAGE")) as runner:
+        assert runner.unlimited is not None
+        assert not set(runner.engine.lacks) - set(runner.unlimited)
+        assert bool(runner.unlimited) == any("does not limit" in note for note in runner.notes)
+        assert runner.mounts == (not any("cannot mount" in note for note in runner.notes))
+        sandbox = runner._start(None)
+        sandbox.close()
+        seen = sandbox.hello.limits
+        if "memory" not in runner.unlimited and seen.get("memory"):
+            assert int(seen["memory"]) == 256 << 20
+        if "processes" not in runner.unlimited and seen.get("processes"):
+            assert int(seen["processes"]) == runner.engine.processes(runner._limits)
+
+
+@pytest.mark.docker
+def test_without_mounts_a_warm_session_works_on_copies(tmp_path: Path) -> None:
+    (tmp_path / "attack.py").write_text("def target(x):\n    return x\n")
+    (tmp_path / "test_attack.py").write_text("from attack import target\n\ndef test_it():\n    assert target(1) == 2\n")
+    with DockerRunner(tmp_path, Limits(memory_mib=256, processes=64, workers=1)) as runner:
+        runner.mounts = False
+        with runner.open_session(Target("attack.py", "target", 1), ["test_attack.py::test_it"]) as session:
+            runs = session.execute([b"def target(x):\n    return 2\n", b"def target(x):\n    return 3\n"])
+            assert session.level == "swap"
+            assert [run.passed for run in runs] == [True, False]
+            seen = [about for name in list(runner._containers) if (about := runner._container(name))]
+            assert seen
+            assert not any(mount["Type"] == "bind" for about in seen for mount in about["Mounts"])
