@@ -45,7 +45,7 @@ from bot.pipeline import Outcome, combined, load_model, repair
 from bot.records import Budget
 from runners.runner import SuiteRequest
 
-PACKAGES = ("more-itertools", "toolz", "boltons", "sortedcontainers", "unidiff", "voluptuous")  # none was trained on
+PACKAGES = ("toolz", "boltons", "pathspec", "schema", "unidiff", "voluptuous")  # none was trained on; all bring tests
 TOP = 3
 CAME = ("same", "right", "wrong", "")
 
