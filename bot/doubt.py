@@ -71,12 +71,14 @@ def reconsidered(
 def illustrated(verdict: Verdict, kept: Kept) -> Verdict:
     """Return a publishable verdict with what the patch makes of the examples in the function's docstring.
 
-    It is "suspect" where no more of them hold than fail: then the docstring is rather right than stale.
+    It is "suspect" where one that held before fails, or no more of them hold than fail: then the docstring is rather
+    right than stale.
     """
     if not kept.held and not kept.failed:
         return verdict
     reasons = [f"{kept.held} of {kept.held + len(kept.failed)} examples in the docstring hold, which steered nothing"]
-    reasons += [f"not as its docstring says: {failed}" for failed in kept.failed[:SHOWN_EXAMPLES]]
+    told = dict.fromkeys([*kept.broken, *kept.failed])
+    reasons += [f"not as its docstring says: {failed}" for failed in list(told)[:SHOWN_EXAMPLES]]
     word = "suspect" if kept.doubtful else verdict.word
     return replace(verdict, word=word, reasons=(*verdict.reasons, *reasons))
 

@@ -14,7 +14,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from bot.functions import FunctionText
-from runners.runner import Comparing, Example, FunctionKey, Result, Runner, RunnerError, SuiteRequest, Target
+from runners.runner import (
+    ComparedCall,
+    Comparing,
+    Example,
+    FunctionKey,
+    Result,
+    Runner,
+    RunnerError,
+    SuiteRequest,
+    Target,
+)
 
 MOST = 16  # examples of one docstring
 LONGEST = 2000  # characters of an example
@@ -25,15 +35,19 @@ _PLAIN_DECORATORS = frozenset({"staticmethod"})
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What one body made of the examples: how many it keeps, and those that it does not, as text."""
+    """What one body made of the examples: how many it keeps, and those that it does not, as text.
+
+    broken: those that it does not keep and the body as it was did.
+    """
 
     held: int = 0
     failed: tuple[str, ...] = ()
+    broken: tuple[str, ...] = ()
 
     @property
     def doubtful(self) -> bool:
-        """True when no more examples hold than fail: then the docstring is rather right than stale."""
-        return bool(self.failed) and len(self.failed) >= self.held
+        """True when it breaks one that held, or fails as many as it keeps: then the docstring is hardly stale."""
+        return bool(self.broken) or 0 < len(self.failed) >= self.held
 
 
 def examples(function: FunctionText) -> tuple[Example, ...]:
@@ -140,13 +154,16 @@ def kept(
     known = [call for call in suite.examples if any(result.kind == "value" for result in call.results)]
     if not known or suite.tampered:
         return None
-    return [_kept([(written[call.example], call.results[place]) for call in known]) for place in range(len(sources))]
+    return [_kept(written, known, place) for place in range(len(sources))]
 
 
-def _kept(results: Sequence[tuple[Example, Result]]) -> Kept:
-    held = [example for example, result in results if result.holds]
-    failed = [_told(example, result) for example, result in results if not result.holds and result.kind != "refused"]
-    return Kept(len(held), tuple(failed))
+def _kept(written: Sequence[Example], calls: Sequence[ComparedCall], place: int) -> Kept:
+    failed = [call for call in calls if not call.results[place].holds and call.results[place].kind != "refused"]
+    broken = [call for call in failed if call.results[0].holds]
+    failing, breaking = (
+        tuple(_told(written[call.example], call.results[place]) for call in some) for some in (failed, broken)
+    )
+    return Kept(sum(call.results[place].holds for call in calls), failing, breaking)
 
 
 def _told(example: Example, result: Result) -> str:

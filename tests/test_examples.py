@@ -115,15 +115,11 @@ def test_bodies_are_asked_which_examples_they_keep(words):
     stale = "longest(\"old\") gives 'o', not ['stale']"
     assert good == Kept(2, (stale,))
     assert not good.doubtful
-    assert first == Kept(
-        0,
-        (
-            "longest([]) raises IndexError('list index out of range'), not None",
-            'longest(["a", "bb", "c"]) gives \'a\', not \'bb\'',
-            stale,
-        ),
-    )
+    raising = "longest([]) raises IndexError('list index out of range'), not None"
+    assert first == Kept(0, (raising, 'longest(["a", "bb", "c"]) gives \'a\', not \'bb\'', stale), (raising,))
     assert first.doubtful
+    assert Kept(6, ("f(4) gives True, not False",)).doubtful is False
+    assert Kept(6, ("f(4) gives True, not False",), ("f(4) gives True, not False",)).doubtful
     assert endless.held == leaves.held == 0
     assert endless.failed[0] == "longest([]) does not end, not None"
     assert leaves.failed[0] == "longest([]) raises SystemExit, not None"
