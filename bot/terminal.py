@@ -254,7 +254,7 @@ class Terminal:
         return text
 
     def _failure(self, failure: TestFailure) -> RenderableType:
-        said = report.told(failure)
+        said = self._clean(report.told(failure))
         kind = "" if failure.kind == "failure" else f" ({failure.kind})"
         return Text.assemble(
             ("  FAIL ", "red"), self._clean(failure.node_id), (kind, "yellow"), ("  " + said[:200], "dim")
