@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from bot.guides import reaching
 from bot.patches import body_change, moved_onto
 from bot.records import Difference, Discovery, Patch, TestFailure
 from runners.runner import (
@@ -118,9 +119,7 @@ def _compared(
     one = functions[place]
     target = one.target
     key = FunctionKey(target.path, target.qualname, target.first_line)
-    reaching = [run for run in discovery.passing if run.outcome == "passed" and key in run.functions]
-    reaching.sort(key=lambda run: (len(run.functions), run.node_id))
-    passing = [run.node_id for run in reaching[:REACHING]]
+    passing = [run.node_id for run in reaching(discovery.passing, {key})[:REACHING]]
     nodes = tuple(dict.fromkeys([*(failure.node_id for failure in failures), *passing]))
     beside = tuple(other for number, other in enumerate(functions) if number != place)
     comparing = Comparing(target, one.sources, nearby, CALLS, SECONDS / len(functions), beside)

@@ -7,7 +7,7 @@ Passing tests that reach the function stand guard: a body that breaks one is no 
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Sequence, Set
 
 from bot.records import TestFailure
 from runners.runner import FunctionKey, TestRun
@@ -56,16 +56,17 @@ def guards(passing: Sequence[TestRun], key: FunctionKey) -> list[str]:
 
     At most six: those that execute the fewest functions, since they say most about this one.
     """
-    return [run.node_id for run in _reaching(passing, key)[:GUARDS]]
+    return [run.node_id for run in reaching(passing, {key})[:GUARDS]]
 
 
 def guarding(passing: Sequence[TestRun], key: FunctionKey, tests: Sequence[str]) -> list[str]:
     """Return ids of the next tests of that kind, in the files of `tests`: what breaks one is no candidate either."""
     files = {node_id.partition("::")[0] for node_id in tests}
-    further = _reaching(passing, key)[GUARDS:]
+    further = reaching(passing, {key})[GUARDS:]
     return [run.node_id for run in further if run.node_id.partition("::")[0] in files][:GUARDING]
 
 
-def _reaching(passing: Sequence[TestRun], key: FunctionKey) -> list[TestRun]:
-    reaching = [run for run in passing if run.outcome == "passed" and key in run.functions]
-    return sorted(reaching, key=lambda run: (len(run.functions), run.node_id))
+def reaching(passing: Sequence[TestRun], keys: Set[FunctionKey]) -> list[TestRun]:
+    """Return the tests that pass and execute one of the functions; those that execute the fewest others come first."""
+    found = [run for run in passing if run.outcome == "passed" and not keys.isdisjoint(run.functions)]
+    return sorted(found, key=lambda run: (len(run.functions), run.node_id))

@@ -70,8 +70,10 @@ class CodeSearch(Search):
             except BodyError:
                 continue
             bodies.append(candidate.body)
-        answers = kept(written, attempt.suspect.key, sources, attempt.guides, self.runner) if bodies else None
-        attempt.kept.update(zip(bodies, answers[1:] if answers else (), strict=False))
+        if bodies:
+            answers = kept(written, attempt.suspect.key, sources, attempt.guides, self.runner)
+            found = answers[1:] if answers else [Kept()] * len(bodies)  # what cannot be told is not asked again
+            attempt.kept.update(zip(bodies, found, strict=True))
         return sorted(best, key=lambda candidate: -attempt.kept.get(candidate.body, Kept()).held)
 
     def _judge(

@@ -15,6 +15,7 @@ from bot.context import source_of_test
 from bot.errors import EgcfgError
 from bot.functions import FunctionText
 from bot.gate import forbidden
+from bot.guides import reaching
 from bot.overfitting import smells
 from bot.patches import body_change, with_body
 from bot.records import Discovery, Patch, TestFailure, Verdict, VerdictWord
@@ -109,13 +110,13 @@ def _apart(
             tests[path] = read(path).decode("utf-8", "replace")
         except (OSError, EgcfgError):
             continue
-    reaching = [
+    near = [
         run.node_id
         for run in discovery.passing
         if any(key.path == patch.path and key.qualname == patch.qualname for key in run.functions)
     ]
     function, body = bodies[0]
-    return judge_apart(patch, function, body, runner, targets, same_files(reaching, targets), tests)
+    return judge_apart(patch, function, body, runner, targets, same_files(near, targets), tests)
 
 
 def _expected(targets: Sequence[str], discovery: Discovery) -> tuple[str, ...] | None:
@@ -130,13 +131,8 @@ def _expected(targets: Sequence[str], discovery: Discovery) -> tuple[str, ...] |
 def _screened(targets: Sequence[str], discovery: Discovery, runner: Runner, patch: Patch, level: str) -> Verdict | None:
     """Return why the patch is rejected by the tests that say most about it, before a long suite is run; None if not."""
     changed = {(step.path, step.qualname) for step in patch.steps}
-    reaching = [
-        run
-        for run in discovery.passing
-        if run.outcome == "passed" and any((key.path, key.qualname) in changed for key in run.functions)
-    ]
-    reaching.sort(key=lambda run: (len(run.functions), run.node_id))
-    guarding = [run.node_id for run in reaching[:SCREENING]]
+    keys = {key for run in discovery.passing for key in run.functions if (key.path, key.qualname) in changed}
+    guarding = [run.node_id for run in reaching(discovery.passing, keys)[:SCREENING]]
     if 2 * len(guarding) > len(discovery.passing) or len(discovery.passing) < SCREENING:
         return None  # the whole suite costs hardly more
     runs = runner.run_suite(SuiteRequest((*targets, *guarding), patch.files)).by_id()
