@@ -56,7 +56,7 @@ def whole(environment: Mapping[str, str], name: str) -> int | None:
 
 
 def flags(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the settings of a repair, in the form `config.load` takes flags. Running unconfined is not offered."""
+    """Return the settings of a repair, in the form `precedence.load` takes flags. Running unconfined is not offered."""
     return _settings(environment, config.Config, NOT_OFFERED)
 
 

@@ -16,8 +16,9 @@ from action.events import CHOSEN_BRANCH, Head, Skip
 from action.inputs import given, publishing_flags, switch
 from action.subject import Subject
 from bot import bundle, report
-from bot.config import Publishing, load_publishing
+from bot.config import Publishing
 from bot.errors import EXIT_NOT_REPAIRED, EXIT_OK, BundleError, ConfigError
+from bot.precedence import load_publishing
 from bot.publish import UNPUBLISHED, Published
 from bot.publishing import run
 

@@ -33,7 +33,7 @@ from action.inputs import (
     working_directory,
 )
 from action.subject import Subject, from_text, parse, to_text
-from bot import __version__, bundle, config, git, journal, report, terminal
+from bot import __version__, bundle, config, git, journal, precedence, report, terminal
 from bot.errors import (
     EXIT_INTERRUPTED,
     EXIT_NOT_REPAIRED,
@@ -170,7 +170,7 @@ def run(job: Job) -> int:
             f"mode: {mode} publishes from the job that runs the code, and this code comes from a pull request.",
             hint=f"{events.TWO_JOBS}.",
         )
-    settings = config.load(root, flags(environment) | _changed_since(root, found), environment)
+    settings = precedence.load(root, flags(environment) | _changed_since(root, found), environment)
     machine = job.check(settings, environment)
     for one in machine.said:
         job.say(one)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import click
 
 from bot import __version__
-from bot.config import Config, Publishing, declarations, in_ci, load, load_publishing
+from bot.config import Config, Publishing, declarations
 from bot.errors import (
     EXIT_ENVIRONMENT,
     EXIT_INTERRUPTED,
@@ -35,6 +35,7 @@ from bot.errors import (
 )
 from bot.interruption import interruptible
 from bot.journal import FILE, Fanout, Journal, find_run, read
+from bot.precedence import in_ci, load, load_publishing
 from bot.records import Discovery, Emit, Patch, Repair
 from runners.runner import RunnerError
 

@@ -6,6 +6,9 @@ a broken configuration. The command line prints `message` and `hint` and exits w
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Collection
+
 from runners.runner import RunnerError
 
 EXIT_OK = 0  # nothing fails any more
@@ -73,3 +76,9 @@ def exit_code_of(error: BaseException) -> int:
     if isinstance(error, RunnerError):
         return EXIT_ENVIRONMENT
     raise TypeError(f"not an error of this project: {type(error).__name__}")
+
+
+def nearest(word: str, known: Collection[str]) -> str:
+    """Return '; did you mean "..."?' with the known word closest to `word`, or ""."""
+    close = difflib.get_close_matches(word, sorted(known), n=1, cutoff=0.5)
+    return f'; did you mean "{close[0]}"?' if close else ""

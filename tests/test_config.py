@@ -6,8 +6,10 @@ import os
 
 import pytest
 
-from bot.config import Config, budget_text, declarations, load, parse_budget
+from bot.budget_text import budget_text, parse_budget
+from bot.config import Config, declarations
 from bot.errors import ConfigError
+from bot.precedence import load
 from bot.records import Budget
 
 

@@ -48,6 +48,7 @@ PURE = (  # modules that only compute: what they know comes in as arguments
     *(f"bot.{name}" for name in ("edits", "edit_view", "edit_expressions", "edit_operators", "edit_literals")),
     *(f"bot.{name}" for name in ("edit_values", "edit_statements", "edit_parameters")),
     *(f"bot.{name}" for name in ("spectrum", "groups", "causes", "order", "junit")),
+    *(f"bot.{name}" for name in ("value_kinds", "budget_text")),
     "bot.records",
     "bot.errors",
     "bot.decoding",

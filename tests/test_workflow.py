@@ -25,9 +25,9 @@ from action.preflight import Gpu, Machine
 from action.publishing import outputs as publishing_outputs
 from action.workflow import main
 from bot import bundle
-from bot.config import load
 from bot.errors import ConfigError
 from bot.pipeline import Outcome
+from bot.precedence import load
 from bot.records import Budget, Candidate, Discovery, Patch, Repair, Spent, Suspect, TestFailure, Verdict
 from bot.report import Run, diff
 from runners.runner import DockerUnavailable, Frame, FunctionKey
