@@ -10,8 +10,8 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from runners.fields import text
 from runners.runner import Apart, Limits, RunnerError, SandboxLost
-from runners.wire import text
 
 if TYPE_CHECKING:
     from runners.cold import Sandbox, Start

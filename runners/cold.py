@@ -16,6 +16,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from runners.apart import FunctionApart
+from runners.comparison import comparing_frame, parse_compared
+from runners.fields import NODE_CHARS, parse_function, text
+from runners.replies import Phases, collection_error, death
 from runners.runner import (
     ComparedCall,
     FunctionKey,
@@ -26,18 +29,7 @@ from runners.runner import (
     SuiteRun,
     TestRun,
 )
-from runners.wire import (
-    NODE_CHARS,
-    Channel,
-    Hello,
-    Phases,
-    collection_error,
-    comparing_frame,
-    death,
-    parse_compared,
-    parse_function,
-    text,
-)
+from runners.wire import Channel, Hello
 from runners.workspace import Workspace
 
 MAX_RESTARTS = 20

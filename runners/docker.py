@@ -27,8 +27,9 @@ from runners.environment.wanted import Wanted, supply
 from runners.leftovers import abandoned, owner
 from runners.runner import DockerUnavailable, Limits, RunnerError, SandboxLost, Session, SuiteRequest, SuiteRun, Target
 from runners.shared_folders import shared_folders
+from runners.streams import SocketStream
 from runners.warm import WarmSession
-from runners.wire import INTERPRETER_FLAGS, Channel, Hello, SocketStream
+from runners.wire import INTERPRETER_FLAGS, Channel, Hello
 from runners.worker import Job
 from runners.workspace import Workspace
 

@@ -26,8 +26,9 @@ from runners.runner import (
     SuiteRun,
     Target,
 )
+from runners.streams import ProcessStream
 from runners.warm import WarmSession
-from runners.wire import INTERPRETER_FLAGS, Channel, Hello, ProcessStream
+from runners.wire import INTERPRETER_FLAGS, Channel, Hello
 from runners.worker import Job
 from runners.workspace import Workspace
 

@@ -2,7 +2,7 @@
 
 A `Runner` executes tests in a sandbox in two ways. `run_suite` is cold: a fresh process on a fresh copy, the only
 source of verdicts. `open_session` is warm: a fork server that runs many variants of one function against a few tests,
-the source of traces. Everything that comes back from a sandbox is untrusted, checked field by field in `runners.wire`.
+the source of traces. Everything that comes back from a sandbox is untrusted and checked (`runners.fields`).
 Paths inside records are POSIX and relative to the repository root; lines are 1-based, of the file as executed.
 """
 

@@ -16,8 +16,8 @@ from dataclasses import replace
 from types import TracebackType
 
 from runners.cold import run_suite
+from runners.replies import ExecutionReply
 from runners.runner import Execution, RunnerError, SuiteRequest, SuiteRun, TestRun, Trace
-from runners.wire import ExecutionReply
 from runners.worker import Calibration, Job, Level, Worker, calibrate, met_read_only
 
 ENOUGH = 12  # variants after which a session is worth more than one sandbox

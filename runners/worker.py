@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from runners.cold import Sandbox, Start, require_pytest
+from runners.fields import text
+from runners.replies import ExecutionReply, parse_execution
 from runners.runner import Limits, SandboxLost, Target, TestRun, Trace
-from runners.wire import ExecutionReply, encode, parse_execution, text
+from runners.wire import encode
 from runners.workspace import Workspace, replace_file
 
 Level = Literal["swap", "import"]

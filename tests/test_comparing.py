@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from runners.comparison import parse_compared
 from runners.harness import _alike, fingerprint, nearby
 from runners.runner import ComparedCall, Comparing, Example, Limits, Runner, SuiteRequest, SuiteRun, Target
-from runners.wire import parse_compared
 
 CART = b'''import threading
 

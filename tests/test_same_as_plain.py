@@ -15,7 +15,8 @@ import pytest
 from runners import wire
 from runners.cold import run_suite
 from runners.runner import Limits, SuiteRequest, Target
-from runners.wire import Channel, Hello, ProcessStream
+from runners.streams import ProcessStream
+from runners.wire import Channel, Hello
 from runners.worker import Job, Worker
 from runners.workspace import Workspace
 

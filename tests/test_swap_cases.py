@@ -13,7 +13,8 @@ import pytest
 from runners import wire
 from runners.cold import run_suite
 from runners.runner import Limits, SuiteRequest, Target, TestRun
-from runners.wire import Channel, Hello, ProcessStream
+from runners.streams import ProcessStream
+from runners.wire import Channel, Hello
 from runners.worker import Job, Worker, calibrate
 from runners.workspace import Workspace
 from tests.swap_cases import CASES, Case

@@ -14,10 +14,12 @@ from typing import Any
 
 import pytest
 
-from runners import wire
+from runners import fields, replies, wire
 from runners.cold import SuiteRecord
+from runners.replies import Phases
 from runners.runner import Limits, SandboxLost, SuiteRequest
-from runners.wire import Channel, Hello, Phases, ProcessStream
+from runners.streams import ProcessStream
+from runners.wire import Channel, Hello
 
 MODULE = b"def f(x):\n    return x\n"
 TESTS = b"from m import f\n\ndef test_it(): assert f(1) == 2\ndef test_other(): assert f(1)\n"
@@ -60,10 +62,10 @@ def prepare(channel: Channel, **changes: Any) -> dict[str, Any]:
     return channel.expect("prepared", 120)
 
 
-def execute(channel: Channel, source: bytes, **changes: Any) -> wire.ExecutionReply:
+def execute(channel: Channel, source: bytes, **changes: Any) -> replies.ExecutionReply:
     frame: dict[str, Any] = {"op": "execute", "level": "swap", "source": wire.encode(source), "timeout": 5}
     channel.send(frame | {"file_mib": 64, "events": 300, "trace": True} | changes)
-    return wire.parse_execution(channel.expect("executed", 40), BOTH, True, 5)
+    return replies.parse_execution(channel.expect("executed", 40), BOTH, True, 5)
 
 
 def test_the_harness_says_who_it_is(channel: Channel) -> None:
@@ -164,25 +166,25 @@ def test_a_harness_of_another_version_is_refused() -> None:
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "../x.py", "a/../../x.py", "", 7, None])
 def test_no_reply_names_a_file_outside_of_the_repository(path: object) -> None:
-    assert wire.relative_path(path) == ""
+    assert fields.relative_path(path) == ""
 
 
 @pytest.mark.parametrize("value", [-1, True, float("nan"), float("inf"), "3", None, [1]])
 def test_what_is_no_duration_counts_as_zero(value: object) -> None:
-    assert wire.seconds(value) == 0.0
+    assert fields.seconds(value) == 0.0
 
 
 def test_text_is_cut_and_loses_its_surrogates() -> None:
-    assert wire.text("a\udc80b" * 10, 5) == "a?ba?"
-    assert wire.text({"a": 1}, 5) == ""
+    assert fields.text("a\udc80b" * 10, 5) == "a?ba?"
+    assert fields.text({"a": 1}, 5) == ""
 
 
 def test_malformed_events_are_dropped_and_the_trace_is_marked() -> None:
     good = ["line", 3, 0, [["x", "1"], ["y"], 4]]
-    trace = wire.parse_trace({"ev": [good, ["explode", 1, 0, []], "?", None]})
+    trace = replies.parse_trace({"ev": [good, ["explode", 1, 0, []], "?", None]})
     assert trace.cut
     assert [(event.line, event.values) for event in trace.events] == [(3, (("x", "1"),))]
-    assert wire.parse_trace(7).lost
+    assert replies.parse_trace(7).lost
 
 
 def report(phase: str, outcome: str = "passed", **more: object) -> dict[str, object]:

@@ -38,7 +38,8 @@ from runners.environment.declared import Rank
 from runners.environment.plan import Plan
 from runners.environment.wanted import Supply, Wanted, base_image
 from runners.runner import DockerUnavailable, EnvironmentFailed, RunnerError, SandboxLost
-from runners.wire import BOOTSTRAP, Channel, SocketStream
+from runners.streams import SocketStream
+from runners.wire import BOOTSTRAP, Channel
 from runners.workspace import git_environment
 
 REPOSITORY = "egcfg-fix/env"
