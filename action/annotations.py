@@ -15,8 +15,10 @@ from typing import Literal, TextIO
 
 from bot import report
 from bot.errors import EgcfgError
+from bot.markup import printable
 from bot.pipeline import Outcome
 from bot.records import Repair, TestFailure
+from bot.wording import headline
 from runners.runner import RunnerError
 
 ANNOTATIONS = 10  # GitHub shows no more of a step and level; the report has them all
@@ -86,7 +88,7 @@ def command(annotation: Annotation) -> str:
 
 
 def _data(text: str) -> str:
-    return report.printable(text).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    return printable(text).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
 def _property(text: str) -> str:
@@ -99,9 +101,7 @@ def summary(outcome: Outcome, about: report.Run) -> str:
         text = report.markdown(outcome, part)
         if len(text.encode()) <= SUMMARY_LIMIT:
             return text
-    return (
-        f"# {report.headline(outcome)}\n\nThe report is longer than a step summary may be; it is in the report file.\n"
-    )
+    return f"# {headline(outcome)}\n\nThe report is longer than a step summary may be; it is in the report file.\n"
 
 
 # Files that the runner reads

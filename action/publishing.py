@@ -15,9 +15,10 @@ from action.annotations import Annotation, append, group
 from action.events import CHOSEN_BRANCH, Head, Skip
 from action.inputs import given, publishing_flags, switch
 from action.subject import Subject
-from bot import bundle, report
+from bot import bundle
 from bot.config import Publishing
 from bot.errors import EXIT_NOT_REPAIRED, EXIT_OK, BundleError, ConfigError
+from bot.markup import printable, words
 from bot.precedence import load_publishing
 from bot.publish import UNPUBLISHED, Published
 from bot.publishing import run
@@ -80,7 +81,7 @@ def publish(
 
     for folder in folders:
         _belongs(folder, found, settings)
-        with group(stream, f"egcfg-fix publish {report.printable(folder.name)}"):
+        with group(stream, f"egcfg-fix publish {printable(folder.name)}"):
             outcome = run(folder, settings, token, tell, dry_run=dry_run)
             for line in outcome.lines if dry_run else ():
                 tell(line)
@@ -88,7 +89,7 @@ def publish(
     for one in results:
         _tell(one, say)
     nothing = "Nothing was published: a dry run.\n" if dry_run else "There was nothing to publish.\n"
-    lines = "".join(f"- {report.words(_line(one))}\n" for one in results) or nothing
+    lines = "".join(f"- {words(_line(one))}\n" for one in results) or nothing
     append(environment, "GITHUB_STEP_SUMMARY", f"### egcfg-fix: pull requests\n\n{lines}")
     put(outputs(results))
     return EXIT_NOT_REPAIRED if any(one.operation in UNPUBLISHED for one in results) else EXIT_OK
@@ -149,6 +150,4 @@ def _line(one: Published) -> str:
 
 def _quiet(text: str) -> str:
     """Return text for the log in which no line can be a command of the runner."""
-    return "\n".join(
-        f"  {line}" if line.strip() else "" for line in report.printable(text).replace("::", ": :").split("\n")
-    )
+    return "\n".join(f"  {line}" if line.strip() else "" for line in printable(text).replace("::", ": :").split("\n"))

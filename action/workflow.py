@@ -44,6 +44,10 @@ from bot.errors import (
     RepositoryError,
     exit_code_of,
 )
+from bot.execution_log import log
+from bot.json_documents import dumps, repair_document
+from bot.markup import words
+from bot.patch_file import changes, patch_file
 from bot.pipeline import Outcome, combined, repair
 from bot.records import Emit
 from runners.runner import RunnerError
@@ -95,7 +99,7 @@ def main(
         return EXIT_INTERRUPTED
     except (EgcfgError, RunnerError) as error:
         job.say(failed(error))
-        append(job.environment, "GITHUB_STEP_SUMMARY", f"### egcfg-fix did not run\n\n{report.words(error.message)}\n")
+        append(job.environment, "GITHUB_STEP_SUMMARY", f"### egcfg-fix did not run\n\n{words(error.message)}\n")
         return EXIT_OK if fail_on == "none" else exit_code_of(error)
     return status if fail_on == "unfixed" or called == "publish" else EXIT_OK
 
@@ -105,7 +109,7 @@ def _skipped(job: Job, skip: Skip) -> None:
     text = " ".join(part for part in (skip.reason, skip.hint) if part)
     job.say(Annotation("warning" if skip.hint else "notice", "egcfg-fix does nothing here", text))
     job.put({"skipped": skip.reason})
-    append(job.environment, "GITHUB_STEP_SUMMARY", f"### egcfg-fix did nothing\n\n{report.words(text)}\n")
+    append(job.environment, "GITHUB_STEP_SUMMARY", f"### egcfg-fix did nothing\n\n{words(text)}\n")
 
 
 # gate: what is this event about?
@@ -215,9 +219,9 @@ def _repair(job: Job, mode: str, machine: preflight.Machine, place: _Place) -> i
     code = EXIT_OK if outcome.all_repaired else EXIT_NOT_REPAIRED
     folder = records.folder
     about = report.Run(str(folder), command_line, commit, records=journal.read(records.path))
-    patches = report.changes(outcome.repairs, combined(outcome.repairs))
+    patches = changes(outcome.repairs, combined(outcome.repairs))
     if patches and mode != "report":
-        (folder / "fix.patch").write_bytes(report.patch_file(patches))
+        (folder / "fix.patch").write_bytes(patch_file(patches))
         about = replace(about, written={"patch": str(folder / "fix.patch")})
     _write(folder, outcome, about, code)
     if mode != "report":
@@ -239,7 +243,7 @@ def _repair(job: Job, mode: str, machine: preflight.Machine, place: _Place) -> i
 def _write(folder: Path, outcome: Outcome, about: report.Run, code: int) -> None:
     (folder / "report.md").write_text(report.markdown(outcome, about), encoding="utf-8")
     (folder / "report.html").write_text(report.html(outcome, about), encoding="utf-8")
-    result = report.dumps(report.result(outcome, about, exit_code=code))
+    result = dumps(repair_document(outcome, about, exit_code=code))
     (folder / "result.json").write_text(f"{result}\n", encoding="utf-8")
 
 
@@ -252,11 +256,11 @@ def _hand_over(job: Job, place: _Place, folder: Path, outcome: Outcome, about: r
         replace(source, repository=found.repository, pull_request=found.pull_request),
         outcome.discovery,
         outcome.repairs,
-        lambda repairs: report.changes(repairs, combined(repairs)),
+        lambda repairs: changes(repairs, combined(repairs)),
         whole=whole,
         command=about.command,
         environment=outcome.environment,
-        log=report.log(about.records),
+        log=log(about.records),
     )
 
 

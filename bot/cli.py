@@ -33,10 +33,15 @@ from bot.errors import (
     RepositoryError,
     exit_code_of,
 )
+from bot.execution_log import log
 from bot.interruption import interruptible
 from bot.journal import FILE, Fanout, Journal, find_run, read
+from bot.json_documents import dumps, error_document, find_document, repair_document
+from bot.markup import printable
+from bot.patch_file import changes, patch_file
 from bot.precedence import in_ci, load, load_publishing
 from bot.records import Discovery, Emit, Patch, Repair
+from bot.wording import commit_message
 from runners.runner import RunnerError
 
 if TYPE_CHECKING:
@@ -140,7 +145,6 @@ def _broken(state: State, error: Exception) -> int:
 
 
 def _failed(state: State, name: str, message: str, hint: str, code: int) -> int:
-    from bot.report import dumps, error, printable
 
     with contextlib.suppress(OSError):
         click.echo(printable(f"Error: {message}" if code != EXIT_INTERRUPTED else message), err=True)
@@ -149,7 +153,7 @@ def _failed(state: State, name: str, message: str, hint: str, code: int) -> int:
         if state.log:
             click.echo(printable(f"  Log: {state.log}"), err=True)
         if state.json:
-            click.echo(dumps(error(name, message, hint, exit_code=code, log=state.log)))
+            click.echo(dumps(error_document(name, message, hint, exit_code=code, log=state.log)))
     return code
 
 
@@ -246,11 +250,9 @@ def repair(
         _tests_exist(outcome.discovery)
         code = EXIT_OK if outcome.all_repaired else EXIT_NOT_REPAIRED
         written, advice = _deliver(state, run, root, config, outcome, patches, delivery, code)
-        from bot import report
-
         _show(
             state,
-            lambda: report.result(outcome, run.about(written), exit_code=code),
+            lambda: repair_document(outcome, run.about(written), exit_code=code),
             lambda out: run.terminal.outcome(out, outcome, patches),
             advice,
         )
@@ -273,11 +275,9 @@ def find(state: State, /, path: Path, *, quiet: bool, verbose: int, **flags: Any
             discovery, groups = run.pipeline.find(root, config, run.emit)
         _tests_exist(discovery)
         code = EXIT_NOT_REPAIRED if discovery.failures else EXIT_OK
-        from bot import report
-
         _show(
             state,
-            lambda: report.findings(discovery, groups, run.about({}), exit_code=code),
+            lambda: find_document(discovery, groups, run.about({}), exit_code=code),
             lambda out: run.terminal.findings(out, discovery, groups),
             [],
         )
@@ -297,7 +297,7 @@ def publish(state: State, /, run: Path, *, quiet: bool, dry_run: bool, **flags: 
     Needs no checkout. Every patch is checked again: it may replace bodies of functions and nothing else. The token is
     read from GH_TOKEN or GITHUB_TOKEN. Run it again with the same folder after a failure: it goes on where it stopped.
     """
-    from bot import publishing, report
+    from bot import publishing
 
     state.verbosity = -1 if quiet else 0
     token = publishing.take_token(os.environ)
@@ -307,14 +307,14 @@ def publish(state: State, /, run: Path, *, quiet: bool, dry_run: bool, **flags: 
 
     def tell(text: str) -> None:
         if not quiet:
-            click.echo(report.printable(text), err=True)
+            click.echo(printable(text), err=True)
 
     outcome = publishing.run(run, settings, token, tell, dry_run=dry_run)
     if state.json:
-        click.echo(report.dumps(outcome.document))
+        click.echo(dumps(outcome.document))
     else:
         for line in outcome.lines:
-            click.echo(report.printable(line))
+            click.echo(printable(line))
     return EXIT_OK if outcome.all_published else EXIT_NOT_REPAIRED
 
 
@@ -329,7 +329,6 @@ def environment(state: State, /, path: Path, *, quiet: bool, verbose: int, no_bu
     With --runner local: which interpreter is used and what it lacks. No test is run.
     """
     from bot import environment as work
-    from bot.report import printable
 
     state.verbosity = -1 if quiet else verbose
     root, config = _configured(path, flags)
@@ -484,8 +483,6 @@ class Delivery:
 
 
 def _patches(pipeline: Pipeline, outcome: Outcome) -> tuple[Patch, ...]:
-    from bot.report import changes
-
     return changes(outcome.repairs, pipeline.combined(outcome.repairs))
 
 
@@ -511,11 +508,11 @@ def _deliver(
     }
     advice: list[str] = []
     if patches:
-        (folder / "fix.patch").write_bytes(report.patch_file(patches))
+        (folder / "fix.patch").write_bytes(patch_file(patches))
         written["patch"] = str(folder / "fix.patch")
     try:
         if patches and delivery.patch is not None:
-            delivery.patch.write_bytes(report.patch_file(patches))
+            delivery.patch.write_bytes(patch_file(patches))
             written["patch"] = str(delivery.patch.resolve())
             advice.append(f"The patch is in {delivery.patch}.")
         if patches and delivery.apply:
@@ -523,7 +520,7 @@ def _deliver(
             state.changed = f"the repair was written into {written['applied']}"
             advice.append(f"Written: {written['applied']}.")
         if patches and delivery.branch is not None:
-            message = report.commit_message(outcome, patches)
+            message = commit_message(outcome, patches)
             written["commit"] = git.create_branch(root, delivery.branch, patches, message)
             written["branch"] = delivery.branch
             state.changed = f"the repair is on branch {delivery.branch}"
@@ -536,7 +533,7 @@ def _deliver(
         about = run.about(written)
         (folder / "report.md").write_text(report.markdown(outcome, about), encoding="utf-8")
         (folder / "report.html").write_text(report.html(outcome, about), encoding="utf-8")
-        (folder / "result.json").write_text(report.dumps(report.result(outcome, about, exit_code=code)) + "\n")
+        (folder / "result.json").write_text(dumps(repair_document(outcome, about, exit_code=code)) + "\n")
         _bundle(run, root, config, outcome, about)
     if patches and not (delivery.apply or delivery.branch or delivery.patch):
         advice.append(
@@ -551,7 +548,7 @@ def _deliver(
 
 def _bundle(run: Running, root: Path, config: Config, outcome: Outcome, about: Run) -> None:
     """Write what `publish` takes."""
-    from bot import bundle, git, report
+    from bot import bundle, git
 
     source = bundle.source_of(os.environ, commit=run.commit, branch=git.branch(root), folder=git.folder(root))
     bundle.write(
@@ -559,11 +556,11 @@ def _bundle(run: Running, root: Path, config: Config, outcome: Outcome, about: R
         source,
         outcome.discovery,
         outcome.repairs,
-        lambda repairs: report.changes(repairs, run.pipeline.combined(repairs)),
+        lambda repairs: changes(repairs, run.pipeline.combined(repairs)),
         whole=not (config.tests or config.junit_xml or config.lf),
         command=run.command,
         environment=outcome.environment,
-        log=report.log(about.records),
+        log=log(about.records),
     )
 
 
@@ -582,15 +579,15 @@ def _show(
     state: State, document: Callable[[], Mapping[str, Any]], show: Callable[[Any], None], advice: Sequence[str]
 ) -> None:
     """Write the result to standard output; a reader that has gone away is no failure."""
-    from bot import report, terminal
+    from bot import terminal
 
     try:
         if state.json:
-            click.echo(report.dumps(document()))
+            click.echo(dumps(document()))
         else:
             show(terminal.console(sys.stdout, os.environ))
             for line in advice:
-                click.echo(report.printable(line))
+                click.echo(printable(line))
         sys.stdout.flush()
     except (BrokenPipeError, SystemExit):  # rich turns the one into the other
         with contextlib.suppress(OSError, ValueError):

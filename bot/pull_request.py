@@ -12,7 +12,9 @@ from collections.abc import Callable, Sequence
 from bot import __version__
 from bot.bundle import Bundle, FileChange, Proposal
 from bot.identity import Marker, trailers
-from bot.report import WORDS, code, cut, diff, fence, printable, words
+from bot.markup import code, cut, fence, printable, words
+from bot.patch_file import diff
+from bot.wording import WORDS
 
 BODY_LIMIT = 65_536  # characters that GitHub takes
 ROOM = 1_000  # characters kept free for what a person or GitHub adds

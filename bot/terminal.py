@@ -21,9 +21,10 @@ from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
-from bot import report
 from bot.journal import masked_urls
+from bot.markup import printable
 from bot.records import Difference, Discovery, Patch, Repair, Suspect, TestFailure, Verdict
+from bot.wording import find_headline, headline, told
 
 if TYPE_CHECKING:
     from bot.pipeline import Group as FailureGroup
@@ -210,7 +211,7 @@ class Terminal:
             out.print()
         for node_id in surprising[:SHOWN_FAILURES]:
             self._line(out, f"Still failing with every patch applied: {self._clean(node_id)}", "red")
-        self._line(out, report.headline(outcome), "bold")
+        self._line(out, headline(outcome), "bold")
         spent = outcome.spent
         self._line(out, f"{spent.seconds:.1f} s, {spent.executions} executions, {spent.tokens} tokens.", "dim")
 
@@ -226,7 +227,7 @@ class Terminal:
             if out.is_terminal and self._out.is_terminal and note in self._noted:
                 continue  # it stands a few lines above
             self._line(out, f"Note: {self._clean(note)}", "yellow")
-        self._line(out, report.found(discovery, groups), "bold")
+        self._line(out, find_headline(discovery, groups), "bold")
 
     # Parts
 
@@ -254,7 +255,7 @@ class Terminal:
         return text
 
     def _failure(self, failure: TestFailure) -> RenderableType:
-        said = self._clean(report.told(failure))
+        said = self._clean(told(failure))
         kind = "" if failure.kind == "failure" else f" ({failure.kind})"
         return Text.assemble(
             ("  FAIL ", "red"), self._clean(failure.node_id), (kind, "yellow"), ("  " + said[:200], "dim")
@@ -319,7 +320,7 @@ class Terminal:
         return Syntax(text, "diff", theme="ansi_dark", background_color="default") if out.is_terminal else Text(text)
 
     def _clean(self, text: object) -> str:
-        shown = report.printable(str(text))
+        shown = printable(str(text))
         return COMMAND.sub(lambda found: found[0] + "\N{ZERO WIDTH SPACE}", shown) if self._in_ci else shown
 
     def _say(self, text: str, style: str = "") -> None:

@@ -12,8 +12,8 @@ import pytest
 
 from bot.bundle import CONTENTS, FILE, Changed, Source, read, source_of, write
 from bot.errors import BundleError
+from bot.patch_file import changes, diff
 from bot.records import Candidate, Difference, Discovery, Patch, Repair, Suspect, TestFailure, Verdict
-from bot.report import changes, diff
 from runners.runner import FunctionKey
 
 BEFORE, AFTER = b"def f(x):\n    return x\n", b"def f(x):\n    return x + 1\n"

@@ -17,9 +17,9 @@ from bot.cli import main
 from bot.config import declarations
 from bot.errors import ModelMissing
 from bot.journal import read
+from bot.patch_file import diff
 from bot.pipeline import Outcome
 from bot.records import Candidate, Discovery, Patch, Repair, Spent, Suspect, TestFailure, Verdict
-from bot.report import diff
 from runners.runner import DockerUnavailable, FunctionKey, TestRun
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -255,7 +255,7 @@ def test_our_own_commit_on_somebodys_branch_is_skipped_and_on_the_default_branch
 
 
 def test_the_signature_is_the_one_of_our_commits():
-    from bot.report import commit_message
+    from bot.wording import commit_message
     from tests.test_workflow import outcome, repaired
 
     done = outcome(repaired())

@@ -20,9 +20,11 @@ from action.annotations import annotated, command, output, summary
 from bot import pull_request, report
 from bot.bundle import Bundle, Failing, FileChange, Function, Proposal, Source
 from bot.identity import Marker, read_marker
+from bot.json_documents import dumps, repair_document
 from bot.pipeline import Outcome
 from bot.records import Candidate, Discovery, Patch, Repair, Spent, Suspect, TestFailure, Verdict
 from bot.terminal import Terminal, console
+from bot.wording import commit_message
 from runners.runner import Frame, FunctionKey, TestRun
 
 PAYLOADS = {
@@ -215,7 +217,7 @@ def test_a_pull_request_is_read_as_text_and_carries_one_marker(payload: str) -> 
 
 
 def test_a_commit_message_holds_no_controls(payload: str) -> None:
-    text = report.commit_message(outcome(payload), [r.patch for r in outcome(payload).repairs if r.patch])
+    text = commit_message(outcome(payload), [r.patch for r in outcome(payload).repairs if r.patch])
     assert controls(text) == []
 
 
@@ -253,7 +255,7 @@ def test_the_page_runs_nothing_and_loads_nothing(payload: str) -> None:
 
 
 def test_json_is_ascii_and_holds_no_command(payload: str) -> None:
-    text = report.dumps(report.result(outcome(payload), about(payload), exit_code=1))
+    text = dumps(repair_document(outcome(payload), about(payload), exit_code=1))
     assert text.isascii()
     assert controls(text) == []
     assert commands(text) == []

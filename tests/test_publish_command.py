@@ -13,8 +13,8 @@ import pytest
 
 from bot.bundle import Source, write
 from bot.cli import main
+from bot.patch_file import changes
 from bot.records import Discovery
-from bot.report import changes
 from tests.git_server import GitServer, git_serving
 from tests.github_front import READER, WRITER, Front
 from tests.test_bundle import AFTER, BEFORE, repair

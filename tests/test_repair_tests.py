@@ -12,12 +12,15 @@ from bot import report
 from bot.config import Config
 from bot.discover import discover
 from bot.functions import functions_in
+from bot.json_documents import repair_document
 from bot.mutants import noticed
 from bot.observed import corrected
+from bot.patch_file import changes, patch_file
 from bot.patches import make_patch
 from bot.pipeline import combined, repair
 from bot.records import Budget, Verdict
 from bot.repair_tests import LABEL, by_test_function, judged
+from bot.wording import commit_message
 from runners.runner import Frame, TestRun
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -47,11 +50,11 @@ def test_a_stale_example_gets_its_one_test_brought_up_to_date(name, tmp_path):
     added = [line for line in one.patch.diff.splitlines() if line.startswith("+ ")]
     assert len(added) == len(NEW[name])
     assert all(new in line for new, line in zip(NEW[name], added, strict=True))
-    patches = report.changes(outcome.repairs, combined(outcome.repairs))
-    assert report.patch_file(patches).startswith(b"# A TEST is changed here")
-    assert "A TEST is changed here" in report.commit_message(outcome, patches)
+    patches = changes(outcome.repairs, combined(outcome.repairs))
+    assert patch_file(patches).startswith(b"# A TEST is changed here")
+    assert "A TEST is changed here" in commit_message(outcome, patches)
     assert "A TEST is changed here" in report.markdown(outcome, report.Run())
-    assert report.result(outcome, report.Run(), exit_code=0)["repairs"][0]["patch"]["subject"] == "tests"
+    assert repair_document(outcome, report.Run(), exit_code=0)["repairs"][0]["patch"]["subject"] == "tests"
 
 
 CODE = b'''def price(amount, member=False):

@@ -13,6 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bot.execution_log import attempts, log
+from bot.json_documents import dumps, error_document, find_document, repair_document
+from bot.markup import code, fence, printable, words
+from bot.patch_file import changes, diff, patch_file
 from bot.pipeline import Outcome
 from bot.records import (
     Candidate,
@@ -26,26 +30,8 @@ from bot.records import (
     TestFailure,
     Verdict,
 )
-from bot.report import (
-    Run,
-    attempts,
-    changes,
-    code,
-    commit_message,
-    diff,
-    dumps,
-    error,
-    fence,
-    findings,
-    headline,
-    html,
-    log,
-    markdown,
-    patch_file,
-    printable,
-    result,
-    words,
-)
+from bot.report import Run, html, markdown
+from bot.wording import commit_message, headline
 from runners.runner import FunctionKey, TestRun
 
 BEFORE, AFTER = b"def f(x):\n    return x - 1\n", b"def f(x):\n    return x + 1\n"
@@ -196,7 +182,7 @@ def test_a_candidate_without_a_model_has_no_log_probability_and_json_stays_json(
     edit = Repair(found.failures, found.suspects, Candidate(SUSPECT, "", "edit", "single edits", math.nan, Spent()), *(
         found.patch, found.verdict, found.spent))  # fmt: skip
     assert "nan" not in markdown(outcome(edit), Run())
-    document = json.loads(dumps(result(outcome(edit), Run(), exit_code=0)), parse_constant=pytest.fail)
+    document = json.loads(dumps(repair_document(outcome(edit), Run(), exit_code=0)), parse_constant=pytest.fail)
     assert document["repairs"][0]["candidate"]["logprob"] is None
 
 
@@ -249,7 +235,7 @@ def test_invisible_and_control_characters_become_visible():
 
 def test_the_json_has_the_result_and_neither_file_contents_nor_coverage():
     run = Run("/runs/1", "egcfg-fix repair", "abc", (), {"patch": "/runs/1/fix.patch"}, ())
-    document = json.loads(dumps(result(outcome(repaired(), unrepaired(), still=["x"]), run, exit_code=1)))
+    document = json.loads(dumps(repair_document(outcome(repaired(), unrepaired(), still=["x"]), run, exit_code=1)))
     assert (document["schema"], document["command"], document["exit_code"]) == (1, "repair", 1)
     assert document["run"]["written"] == {"patch": "/runs/1/fix.patch"}
     assert document["discovery"]["passing"] == 1
@@ -265,10 +251,10 @@ def test_the_json_has_the_result_and_neither_file_contents_nor_coverage():
 def test_the_json_of_find_lists_groups_and_that_of_an_error_says_what_to_do():
     failing = failure()
     found = Discovery((failing,), (), 1, 0, 0.5)
-    document = json.loads(dumps(findings(found, [((failing,), [SUSPECT])], Run(), exit_code=1)))
+    document = json.loads(dumps(find_document(found, [((failing,), [SUSPECT])], Run(), exit_code=1)))
     assert document["groups"][0]["failures"] == [failing.node_id]
     assert document["groups"][0]["suspects"][0]["key"]["qualname"] == "f"
-    failed = json.loads(dumps(error("ConfigError", "no", "do", exit_code=2)))
+    failed = json.loads(dumps(error_document("ConfigError", "no", "do", exit_code=2)))
     assert failed["error"] == {"type": "ConfigError", "message": "no", "hint": "do", "exit_code": 2, "log": ""}
 
 
@@ -283,7 +269,7 @@ def test_credentials_in_a_url_reach_neither_report(tmp_path):
     done = outcome(repaired())
     told = Outcome(done.discovery, done.repairs, done.spent, {"model": "https://me:secret@host/v1"})
     assert "secret" not in markdown(told, run)
-    assert "secret" not in dumps(result(told, run, exit_code=0))
+    assert "secret" not in dumps(repair_document(told, run, exit_code=0))
 
 
 def test_the_log_tells_the_steps_and_is_cut_in_the_middle():
@@ -390,7 +376,7 @@ def test_the_reports_show_which_calls_change_and_which_results_a_person_has_to_c
     page = html(outcome(judged), Run())
     assert "<td><code>7</code></td><td><code>12</code></td>" in page
     assert "<script>" not in page
-    document = result(outcome(judged), Run(), exit_code=1)["repairs"][0]["verdict"]
+    document = repair_document(outcome(judged), Run(), exit_code=1)["repairs"][0]["verdict"]
     assert document["differences"][0]["after"] == "raises ValueError('x')"
     assert document["rivals"][0]["differences"][0]["nearby"] is True
     same = replace(one, verdict=replace(one.verdict, compared=9))

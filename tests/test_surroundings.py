@@ -7,10 +7,10 @@ import pytest
 from bot.context import build_task
 from bot.decoding.prompt import Part, Task, instruct_prompt
 from bot.decoding.selection import CODE, DETAILS, VALUE, select
+from bot.execution_log import log
 from bot.functions import FunctionText, functions_in
 from bot.generate import fitting
 from bot.records import TestFailure
-from bot.report import log
 from bot.surroundings import Repository, fixtures, surroundings
 from runners.runner import Frame, FunctionKey
 from tests.fakes import ScriptedModel

@@ -10,8 +10,8 @@ from rich.console import Console
 
 from bot.pipeline import Outcome
 from bot.records import Candidate, Discovery, Patch, Repair, Spent, Suspect, TestFailure, Verdict
-from bot.report import told
 from bot.terminal import DEBUG, NORMAL, QUIET, VERBOSE, Terminal, console
+from bot.wording import told
 from runners.runner import FunctionKey, TestRun
 
 SUSPECT = Suspect(FunctionKey("src/stack.py", "Stack.pop", 12), 0.91, 1.0, 0.82, "innermost frame of 1 failing test")

@@ -11,10 +11,12 @@ from bot.config import Config
 from bot.discover import discover
 from bot.functions import functions_in
 from bot.git import apply
+from bot.json_documents import repair_document
+from bot.patch_file import changes, patch_file
 from bot.patches import joined, make_patch
 from bot.pipeline import combined, repair
 from bot.records import Budget
-from bot.report import Run, changes, markdown, patch_file, result
+from bot.report import Run, markdown
 from bot.verify import verify
 from tests.fakes import ScriptedModel
 
@@ -65,7 +67,7 @@ def test_two_faults_that_the_same_tests_blame_are_repaired_together(repo, config
     patches = changes(outcome.repairs, files)
     assert [patch.path for patch in patches] == ["invoice.py", "tax.py"]
     assert patch_file(patches).count(b"\n+++ ") == 2
-    document = result(outcome, Run(), exit_code=0)["repairs"][0]["patch"]
+    document = repair_document(outcome, Run(), exit_code=0)["repairs"][0]["patch"]
     assert {item["qualname"] for item in document["functions"]} == {"total", "with_tax"}
     assert "`total` in `invoice.py`" in markdown(outcome, Run())
     assert sorted(apply(root, patches)) == ["invoice.py", "tax.py"]

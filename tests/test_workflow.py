@@ -26,10 +26,11 @@ from action.publishing import outputs as publishing_outputs
 from action.workflow import main
 from bot import bundle
 from bot.errors import ConfigError
+from bot.patch_file import diff
 from bot.pipeline import Outcome
 from bot.precedence import load
 from bot.records import Budget, Candidate, Discovery, Patch, Repair, Spent, Suspect, TestFailure, Verdict
-from bot.report import Run, diff
+from bot.report import Run
 from runners.runner import DockerUnavailable, Frame, FunctionKey
 
 ROOT = Path(__file__).resolve().parents[1]
