@@ -9,9 +9,9 @@ import base64
 import json
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
+from runners.bundling import harness_source
 from runners.fields import count, text
 from runners.runner import SandboxLost
 from runners.streams import Stream
@@ -37,12 +37,6 @@ BOOTSTRAP = (
 """What `python -c` runs: it reads the harness from stdin, so that the sandbox needs no file of ours."""
 
 INTERPRETER_FLAGS = ("-s", "-B", "-c", BOOTSTRAP)
-
-
-def harness_source() -> bytes:
-    """Return the harness as the bootstrap expects it: its length in four bytes, then its text."""
-    source = Path(__file__).with_name("harness.py").read_bytes()
-    return len(source).to_bytes(4, "big") + source
 
 
 class Channel:

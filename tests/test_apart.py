@@ -12,7 +12,7 @@ import pytest
 
 from bot.apart import asking_body, obstacle
 from bot.functions import FunctionText, functions_in, splice
-from runners import harness
+from runners.harness.plain import NotPlain, from_plain, to_plain
 
 SOURCE = b'''import math
 import os
@@ -138,10 +138,10 @@ def test_plain_values_cross_and_come_out_equal_and_of_the_same_type() -> None:
     import json
 
     for value in PLAIN:
-        back = harness.from_plain(json.loads(json.dumps(harness.to_plain(value))))
+        back = from_plain(json.loads(json.dumps(to_plain(value))))
         assert back == value
         assert type(back) is type(value)
-    assert math.isnan(harness.from_plain(harness.to_plain(math.nan)))
+    assert math.isnan(from_plain(to_plain(math.nan)))
 
 
 def test_values_with_a_will_of_their_own_do_not_cross() -> None:
@@ -154,8 +154,8 @@ def test_values_with_a_will_of_their_own_do_not_cross() -> None:
     cycle: list[Any] = []
     cycle.append(cycle)
     for value in (Equal(1), [Equal(1)], object(), len, cycle, [0] * 200_000, Wrongly()):
-        with pytest.raises(harness.NotPlain):
-            harness.to_plain(value)
+        with pytest.raises(NotPlain):
+            to_plain(value)
 
 
 class Wrongly(dict[str, int]):
@@ -178,5 +178,5 @@ class Wrongly(dict[str, int]):
     ],
 )
 def test_malformed_data_is_refused_whoever_wrote_it(data: object) -> None:
-    with pytest.raises(harness.NotPlain):
-        harness.from_plain(data)
+    with pytest.raises(NotPlain):
+        from_plain(data)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from runners.comparison import parse_compared
-from runners.harness import _alike, fingerprint, nearby
+from runners.harness.fingerprint import fingerprint, nearby
+from runners.harness.outcomes import alike
 from runners.runner import ComparedCall, Comparing, Example, Limits, Runner, SuiteRequest, SuiteRun, Target
 
 CART = b'''import threading
@@ -212,4 +213,4 @@ def test_examples_are_done_once_by_each_variant(shop):
     ],
 )
 def test_a_value_is_what_a_literal_says(value, expected, same):
-    assert _alike(value, expected) is same
+    assert alike(value, expected) is same

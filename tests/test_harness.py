@@ -13,7 +13,9 @@ from typing import Any
 
 import pytest
 
-from runners import harness
+from runners.harness.probes import instrument
+from runners.harness.tracing import Recorder
+from runners.harness.values import safe_repr
 
 Event = tuple[str, int, int, list[list[str]]]
 
@@ -22,13 +24,13 @@ def record(source: str, qualname: str, run: Callable[[dict[str, Any]], Any], **o
     """Instrument `qualname` in `source`, execute the module, call `run` with its namespace, return the events."""
     source = textwrap.dedent(source)
     events: list[Event] = []
-    recorder = harness.Recorder(events.append, **options)
+    recorder = Recorder(events.append, **options)
     line = next(
         min([node.lineno, *(d.lineno for d in node.decorator_list)])
         for node in ast.walk(ast.parse(source))
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name == qualname.rpartition(".")[2]
     )
-    tree = harness.instrument(source, qualname, line)
+    tree = instrument(source, qualname, line)
     namespace: dict[str, Any] = {"__name__": "subject", **recorder.probes()}
     exec(compile(tree, "subject.py", "exec"), namespace)
     try:
@@ -166,8 +168,8 @@ def test_tracebacks_of_instrumented_code_name_each_frame_once_with_its_own_line(
         if x:
             return 1 // 0
     """)
-    tree = harness.instrument(source, "f", 2)
-    namespace: dict[str, Any] = dict(harness.Recorder(lambda event: None).probes())
+    tree = instrument(source, "f", 2)
+    namespace: dict[str, Any] = dict(Recorder(lambda event: None).probes())
     exec(compile(tree, "subject.py", "exec"), namespace)
     with pytest.raises(ZeroDivisionError) as caught:
         namespace["f"](1)
@@ -207,13 +209,13 @@ def test_docstring_try_match_with_and_nonlocal_survive_instrumentation() -> None
 
 
 def test_after_the_budget_only_the_ending_is_recorded() -> None:
-    cuts: list[harness.Recorder] = []
+    cuts: list[Recorder] = []
     source = textwrap.dedent(LOOP)
     events: list[Event] = []
-    recorder = harness.Recorder(events.append, budget=5)
+    recorder = Recorder(events.append, budget=5)
     cuts.append(recorder)
     namespace: dict[str, Any] = dict(recorder.probes())
-    exec(compile(harness.instrument(source, "total", 2), "subject.py", "exec"), namespace)
+    exec(compile(instrument(source, "total", 2), "subject.py", "exec"), namespace)
     assert namespace["total"](range(100)) == 4950
     assert len(events) == 6
     assert events[-1][0] == "return"
@@ -229,9 +231,9 @@ def test_a_runaway_loop_is_reported_after_so_many_steps() -> None:
 
     source = "def f():\n    while True:\n        x = 1\n"
     events: list[Event] = []
-    recorder = harness.Recorder(events.append, budget=3, steps=50, runaway=runaway)
+    recorder = Recorder(events.append, budget=3, steps=50, runaway=runaway)
     namespace: dict[str, Any] = dict(recorder.probes())
-    exec(compile(harness.instrument(source, "f", 1), "subject.py", "exec"), namespace)
+    exec(compile(instrument(source, "f", 1), "subject.py", "exec"), namespace)
     with pytest.raises(Stop):
         namespace["f"]()
     assert recorder.count == 51
@@ -239,7 +241,7 @@ def test_a_runaway_loop_is_reported_after_so_many_steps() -> None:
 
 def test_instrumenting_a_function_that_is_not_there_is_a_lookup_error() -> None:
     with pytest.raises(LookupError):
-        harness.instrument("def f(): pass\n", "g", 1)
+        instrument("def f(): pass\n", "g", 1)
 
 
 class Hostile:
@@ -288,17 +290,17 @@ class Colour(enum.Enum):
     ],
 )
 def test_values_are_shown_short_and_as_python_writes_them(value: object, shown: str) -> None:
-    assert harness.safe_repr(value) == shown
+    assert safe_repr(value) == shown
 
 
 def test_no_method_of_a_users_class_runs_when_it_is_shown() -> None:
-    assert harness.safe_repr(Hostile()) == "<Hostile>"
-    assert harness.safe_repr([HostileList([1])]) == "[<HostileList>]"
-    assert harness.safe_repr(Point()) == "Point(x=1, y='a')"
+    assert safe_repr(Hostile()) == "<Hostile>"
+    assert safe_repr([HostileList([1])]) == "[<HostileList>]"
+    assert safe_repr(Point()) == "Point(x=1, y='a')"
 
 
 def test_no_representation_is_long() -> None:
     deep: list[object] = []
     for _ in range(100_000):
         deep = [deep, "y" * 1000]
-    assert len(harness.safe_repr(deep)) <= 200
+    assert len(safe_repr(deep)) <= 200

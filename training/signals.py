@@ -31,7 +31,9 @@ from bot.decoding.prompt import Task, tagged_prompt
 from bot.functions import BodyError, FunctionText, complete, functions_in, logical_lines, splice
 from bot.generate import DEFAULT_PORTFOLIO
 from bot.guides import GUARDS, GUIDES
-from runners import harness
+from runners.harness.injected import Frontier
+from runners.harness.probes import instrument
+from runners.harness.tracing import Recorder
 from runners.runner import FRONTIER, EventKind, Outcome, Trace, TraceEvent
 from training.executed import FailingCase, differs, failure_text, shown_tests
 from training.execution import CALL_TIMEOUT_S, Result, Worker, assemble, run_call
@@ -40,7 +42,6 @@ from training.functions import SourceFunction
 from training.samples import Sample
 
 EVENTS = 60  # recorded for one run
-sandbox: Any = harness  # one file without annotations
 HORIZON = DEFAULT_PORTFOLIO[0].setting.horizon  # statements in a continuation
 CANDIDATES = DEFAULT_PORTFOLIO[0].setting.candidates  # sampled continuations
 NOISE = 2.0  # nats, spread of what a model adds to an edit's prior
@@ -60,20 +61,19 @@ def pairs(event: tuple[EventKind, int, int, list[list[str]]]) -> RawEvent:
 def run_traced(source: str, qualname: str, first_line: int, call: str) -> Traced | None:
     """Return result, whether the frontier was reached, events, whether events were cut. Runs in the worker."""
     events: list[RawEvent] = []
-    recorder = sandbox.Recorder(lambda event: events.append(pairs(event)), budget=EVENTS)
+    recorder = Recorder(lambda event: events.append(pairs(event)), budget=EVENTS)
     reached = []
 
     def frontier() -> BaseException:
         reached.append(True)
         recorder.frontier(sys._getframe(1))
-        error: BaseException = sandbox.Frontier("the body ends here")
-        return error
+        return Frontier("the body ends here")
 
     for name, probe in {**recorder.probes(), FRONTIER: frontier}.items():
         setattr(builtins, name, probe)
     namespace: dict[str, Any] = {"__name__": "module"}
     try:
-        tree = sandbox.instrument(source, qualname, first_line)
+        tree = instrument(source, qualname, first_line)
         exec(compile(tree, "<module>", "exec"), namespace)
     except Exception:
         return None

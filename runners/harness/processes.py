@@ -1,0 +1,87 @@
+"""A process among others: its children, what it may use, what it has of its parent."""
+
+# mypy: ignore-errors
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import signal
+
+from runners.harness.kept import kill, monotonic, open_file, sleep
+from runners.harness.syscalls import PR_SET_DUMPABLE, PR_SET_PDEATHSIG, prctl
+
+
+def children():
+    """Return the ids of this process's children, orphans of its descendants included."""
+    try:
+        with open_file("/proc/self/task/%d/children" % os.getpid(), "rb") as file:
+            return {int(pid) for pid in file.read().split()}
+    except OSError:
+        return {pid for pid in _processes() if _parent(pid) == os.getpid()}
+
+
+def _processes():
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+
+
+def _parent(pid):
+    try:
+        with open_file("/proc/%d/stat" % pid, "rb") as file:
+            return int(file.read().rpartition(b")")[2].split()[1])
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def sweep(keep):
+    """Kill and reap every child but `keep`; their orphans become children in turn. Return whether none is left."""
+    end = monotonic() + 3
+    while True:
+        alive = children() - keep
+        if not alive:
+            return True
+        for pid in alive:
+            with contextlib.suppress(OSError):
+                kill(pid, signal.SIGKILL)
+        for pid in alive:
+            with contextlib.suppress(OSError):
+                os.waitpid(pid, os.WNOHANG)
+        if monotonic() > end:
+            return False
+        sleep(0.0005)
+
+
+def set_limit(kind, value):
+    with contextlib.suppress(OSError, ValueError):
+        hard = resource.getrlimit(kind)[1]
+        value = int(value) if hard == resource.RLIM_INFINITY else min(int(value), hard)
+        resource.setrlimit(kind, (value, value))
+
+
+def become_child(close, seconds, file_mib):
+    """Turn a fresh fork into the process that runs code of the repository."""
+    detach(close)
+    cap(seconds, file_mib)
+
+
+def detach(close):
+    """Make a fresh fork a group of its own that ends with its parent and has none of its descriptors."""
+    with contextlib.suppress(OSError):
+        os.setpgid(0, 0)
+    for descriptor in close:
+        with contextlib.suppress(OSError):
+            os.close(descriptor)
+    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    prctl(PR_SET_DUMPABLE, 1)
+    with contextlib.suppress(OSError), open_file("/proc/self/oom_score_adj", "w") as file:
+        file.write("1000")
+    set_limit(resource.RLIMIT_CORE, 0)
+    signal.pthread_sigmask(signal.SIG_SETMASK, set())
+
+
+def cap(seconds, file_mib):
+    """Limit what this process may use; the time is only a backstop behind the parent's deadline."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    set_limit(resource.RLIMIT_CPU, used.ru_utime + used.ru_stime + seconds + 2)
+    set_limit(resource.RLIMIT_FSIZE, file_mib << 20)
