@@ -44,12 +44,11 @@ from bot.errors import (
     RepositoryError,
     exit_code_of,
 )
-from bot.execution_log import log
-from bot.json_documents import dumps, repair_document
 from bot.markup import words
-from bot.patch_file import changes, patch_file
+from bot.patch_file import changes
 from bot.pipeline import Outcome, combined, repair
 from bot.records import Emit
+from bot.run_files import write_bundle, write_patch, write_report
 from runners.runner import RunnerError
 
 Repairing = Callable[[Path, config.Config, Emit], Outcome]
@@ -221,11 +220,11 @@ def _repair(job: Job, mode: str, machine: preflight.Machine, place: _Place) -> i
     about = report.Run(str(folder), command_line, commit, records=journal.read(records.path))
     patches = changes(outcome.repairs, combined(outcome.repairs))
     if patches and mode != "report":
-        (folder / "fix.patch").write_bytes(patch_file(patches))
-        about = replace(about, written={"patch": str(folder / "fix.patch")})
-    _write(folder, outcome, about, code)
+        about = replace(about, written={"patch": write_patch(folder, patches)})
+    write_report(folder, outcome, about, exit_code=code)
     if mode != "report":
-        _hand_over(job, place, folder, outcome, about, whole=not (settings.tests or settings.junit_xml or settings.lf))
+        source = _source(job, place)
+        write_bundle(folder, source, outcome, about, combined, whole=settings.whole_suite)
     for annotation in annotated(outcome, place.prefix):
         job.say(annotation)
     append(job.environment, "GITHUB_STEP_SUMMARY", summary(outcome, about))
@@ -240,28 +239,11 @@ def _repair(job: Job, mode: str, machine: preflight.Machine, place: _Place) -> i
     return code
 
 
-def _write(folder: Path, outcome: Outcome, about: report.Run, code: int) -> None:
-    (folder / "report.md").write_text(report.markdown(outcome, about), encoding="utf-8")
-    (folder / "report.html").write_text(report.html(outcome, about), encoding="utf-8")
-    result = dumps(repair_document(outcome, about, exit_code=code))
-    (folder / "result.json").write_text(f"{result}\n", encoding="utf-8")
-
-
-def _hand_over(job: Job, place: _Place, folder: Path, outcome: Outcome, about: report.Run, *, whole: bool) -> None:
-    """Write the bundle of what is proposed. whole: the whole suite was run."""
+def _source(job: Job, place: _Place) -> bundle.Source:
+    """Return what is repaired, as the event tells it."""
     found, inside = place.found, git.folder(place.root)
     source = bundle.source_of(job.environment, commit=found.commit, branch=found.branch, folder=inside)
-    bundle.write(
-        folder,
-        replace(source, repository=found.repository, pull_request=found.pull_request),
-        outcome.discovery,
-        outcome.repairs,
-        lambda repairs: changes(repairs, combined(repairs)),
-        whole=whole,
-        command=about.command,
-        environment=outcome.environment,
-        log=log(about.records),
-    )
+    return replace(source, repository=found.repository, pull_request=found.pull_request)
 
 
 def _checked_out(job: Job, found: Subject, root: Path) -> Subject:

@@ -200,6 +200,11 @@ class Config:
         "Files that are never changed; repeatable. In the environment one a line.",
     )
 
+    @property
+    def whole_suite(self) -> bool:
+        """True when no test is chosen, so that a run tells of all of them."""
+        return not (self.tests or self.junit_xml or self.lf)
+
     def described(self) -> dict[str, str]:
         """Return key -> text of every setting that differs from its default, in a form the flags accept."""
         return {
