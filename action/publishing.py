@@ -19,8 +19,8 @@ from bot import bundle
 from bot.config import Publishing
 from bot.errors import EXIT_NOT_REPAIRED, EXIT_OK, BundleError, ConfigError
 from bot.markup import printable, words
+from bot.planned import UNPUBLISHED, Published
 from bot.precedence import load_publishing
-from bot.publish import UNPUBLISHED, Published
 from bot.publishing import run
 
 TOKEN = "INPUT_TOKEN"

@@ -54,6 +54,12 @@ def read_marker(body: str | None) -> Marker | None:
         return None
 
 
+def with_marker(text: str, marker: Marker) -> str:
+    """Return a body with its marker replaced, or put at its end."""
+    plain = MARKER.sub("", text.replace("\r\n", "\n")).rstrip()
+    return f"{plain}\n\n{marker}\n"
+
+
 def key_of(proposals: Sequence[Proposal], *, run: bool = False) -> str:
     """Return the key of the pull request that holds `proposals`; run: whatever a run has repaired has one key."""
     if run:

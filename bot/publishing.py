@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from bot import bundle
+from bot.commits import Writer
 from bot.config import Publishing
 from bot.errors import BundleError, ConfigError
-from bot.publish import UNPUBLISHED, Change, Published, Writer, planned, publish
+from bot.planned import UNPUBLISHED, Change, Published, planned
+from bot.publish import publish
 from bot.records import to_json
 
 TOKENS = ("GH_TOKEN", "GITHUB_TOKEN")

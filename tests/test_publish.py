@@ -11,7 +11,8 @@ from bot.bundle import Bundle, Failing, FileChange, Function, Proposal, Source
 from bot.config import Publishing
 from bot.errors import ConfigError, PublishError
 from bot.github import GitHub
-from bot.publish import Published, publish
+from bot.planned import Published
+from bot.publish import publish
 from tests.github_front import READER, REVIEWER, WRITER, Front, Repository
 
 BEFORE = b"def area(w, h):\n    return w + h\n\n\ndef half(x):\n    return x / 3\n"
