@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bot import bundle, git
+from bot import bundle, git, working_tree
 from bot.bundle import MARKDOWN, PATCH, RESULT
 from bot.errors import RepositoryError
 from bot.patch_file import patch_file
@@ -67,7 +67,7 @@ class Delivery:
             written["patch"] = str(self.patch.resolve())
             advice.append(f"The patch is in {self.patch}.")
         if self.apply:
-            written["applied"] = ", ".join(git.apply(root, patches, allow_dirty=self.allow_dirty))
+            written["applied"] = ", ".join(working_tree.apply(root, patches, allow_dirty=self.allow_dirty))
             call.changed = f"the repair was written into {written['applied']}"
             advice.append(f"Written: {written['applied']}.")
         if self.branch is not None:

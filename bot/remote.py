@@ -17,7 +17,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from bot.errors import ConfigError, PublishError
-from bot.git import EMAIL, NAME, SETTINGS, execute
+from bot.git_program import EMAIL, NAME, SETTINGS, execute
 from bot.github import LOOPBACK, Commit
 from bot.refusals import protected_hint
 from runners.leftovers import Scratch

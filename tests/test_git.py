@@ -9,18 +9,10 @@ import subprocess
 import pytest
 
 from bot.errors import RepositoryError
-from bot.git import (
-    GitMissing,
-    apply,
-    changed_lines,
-    check_branch,
-    create_branch,
-    head,
-    is_dirty,
-    is_repository,
-    shares_history,
-)
+from bot.git import changed_lines, check_branch, create_branch, head, is_dirty, is_repository, shares_history
+from bot.git_program import GitMissing
 from bot.records import Patch
+from bot.working_tree import apply
 
 BEFORE, AFTER = b"def f():\n    return 1\n", b"def f():\n    return 2\n"
 

@@ -25,7 +25,7 @@ STAGES = ("discover", "localise", "generate", "verify", "publish")
 HOMES = {  # third-party package -> the modules that may import it
     "click": {"bot.cli", "bot.invocation", "bot.delivery"},
     "docker": {"runners.docker", "runners.environment.image"},
-    "git": {"bot.git"},
+    "git": {"bot.git_program"},
     "github": {"bot.github"},
     "httpx": {"bot.models.server"},
     "jinja2": {"bot.report"},

@@ -10,7 +10,6 @@ import pytest
 from bot.config import Config
 from bot.discover import discover
 from bot.functions import functions_in
-from bot.git import apply
 from bot.json_documents import repair_document
 from bot.patch_file import changes, patch_file
 from bot.patches import joined, make_patch
@@ -18,6 +17,7 @@ from bot.pipeline import combined, repair
 from bot.records import Budget
 from bot.report import Run, markdown
 from bot.verify import verify
+from bot.working_tree import apply
 from tests.fakes import ScriptedModel
 
 SPECIMEN = Path(__file__).parent / "specimens" / "two_faults"
