@@ -6,8 +6,8 @@ Paths of patches are relative to `root`, which may be a folder inside the reposi
 from __future__ import annotations
 
 import os
+import secrets
 import stat
-import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -69,15 +69,15 @@ def _plain_file(root: Path, relative: str) -> Path:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    handle, temporary = tempfile.mkstemp(prefix=".egcfg-", dir=path.parent)
+    """Put `content` in place in one step. The file beside it is named before it is made, so that it never stays."""
+    temporary = path.with_name(f".egcfg-{secrets.token_hex(8)}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
             os.fchmod(file.fileno(), stat.S_IMODE(path.stat().st_mode))
         os.replace(temporary, path)
-    except BaseException:
+    finally:
         with suppress(OSError):
-            os.unlink(temporary)
-        raise
+            temporary.unlink(missing_ok=True)

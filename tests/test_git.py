@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import stat
 import subprocess
+import sys
 
 import pytest
 
+from bot import working_tree
 from bot.errors import RepositoryError
 from bot.git import changed_lines, check_branch, create_branch, head, is_dirty, is_repository, shares_history
 from bot.git_program import GitMissing
@@ -304,3 +307,44 @@ def test_a_base_that_is_not_here_is_an_error_that_says_how_to_get_it(checkout, t
     assert shares_history(checkout, "HEAD")
     with pytest.raises(RepositoryError, match="not a git repository"):
         changed_lines(tmp_path, "main")
+
+
+def struck(function, code, place):
+    """Call `function` with an interruption before the instruction number `place` of `code`; True when it was struck."""
+    left = place
+
+    def trace(frame, event, _argument):
+        nonlocal left
+        if frame.f_code is not code:
+            return trace if event == "call" else None
+        frame.f_trace_opcodes = True
+        if event == "opcode":
+            left -= 1
+            if left < 0:
+                sys.settrace(None)
+                raise KeyboardInterrupt
+        return trace
+
+    sys.settrace(trace)
+    try:
+        function()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(None)
+    return False
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of the file that stays open
+def test_an_interruption_at_any_instruction_leaves_no_half_written_file_and_no_other(tmp_path):
+    file = tmp_path / "a.py"
+    seen = set()
+    for place in itertools.count():
+        file.write_bytes(BEFORE)
+        was_struck = struck(lambda: apply(tmp_path, [patch("a.py")]), working_tree._replace.__code__, place)
+        assert [one.name for one in tmp_path.iterdir()] == ["a.py"], place
+        seen.add(file.read_bytes())
+        if not was_struck:
+            break
+    assert place > 20
+    assert seen == {BEFORE, AFTER}
