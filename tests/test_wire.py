@@ -91,6 +91,29 @@ def test_a_suite_streams_one_frame_for_each_step_and_ends_with_its_status(channe
     assert frames[-1] == {"k": "done", "status": 1, "x": "n"}
 
 
+def test_a_report_that_is_no_report_ends_nothing(channel: Channel) -> None:
+    writes = b"""
+import os
+
+def test_it():
+    for descriptor in range(3, 64):
+        try:
+            os.write(descriptor, b'{"k":["start"]}\\n')
+        except OSError:
+            pass
+"""
+    channel.send_files(archive({"test_m.py": writes}))
+    channel.send(
+        {"op": "suite", "nonce": "n", "nodes": None, "suite_timeout": 60, "test_timeout": 10}
+        | {"file_mib": 64, "output": 1000}
+    )
+    frames = []
+    while (frame := channel.receive(60))["k"] != "exit":
+        frames.append(frame["d"])
+    assert {"k": ["start"]} in frames
+    assert frames[-1] == {"k": "done", "status": 0, "x": "n"}
+
+
 def test_a_session_swaps_and_imports_and_both_say_the_same(channel: Channel) -> None:
     channel.send_files(archive(SOURCES))
     prepared = prepare(channel)

@@ -33,7 +33,7 @@ from bot.generate import DEFAULT_PORTFOLIO
 from bot.guides import GUARDS, GUIDES
 from runners.harness.injected import Frontier
 from runners.harness.probes import instrument
-from runners.harness.tracing import Recorder
+from runners.harness.tracing import Event, Recorder
 from runners.runner import FRONTIER, EventKind, Outcome, Trace, TraceEvent
 from training.executed import FailingCase, differs, failure_text, shown_tests
 from training.execution import CALL_TIMEOUT_S, Result, Worker, assemble, run_call
@@ -52,7 +52,7 @@ RawEvent = tuple[EventKind, int, int, list[tuple[str, str]]]
 Traced = tuple[Result, bool, list[RawEvent], bool]
 
 
-def pairs(event: tuple[EventKind, int, int, list[list[str]]]) -> RawEvent:
+def pairs(event: Event) -> RawEvent:
     """Return the recorder's event with its values as pairs."""
     kind, line, depth, values = event
     return kind, line, depth, [(name, text) for name, text in values]

@@ -1,7 +1,5 @@
 """A function apart: its tests in one sandbox, its body in another, plain data between them."""
 
-# mypy: ignore-errors
-
 from __future__ import annotations
 
 import builtins
@@ -11,9 +9,11 @@ import json
 import os
 import sys
 import threading
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
 
 from runners.harness.kept import exit_now, getframe, read
-from runners.harness.lines import emitter
+from runners.harness.lines import Emit, Message, emitter
 from runners.harness.places import text_of
 from runners.harness.plain import NotPlain, from_plain, to_plain
 from runners.harness.values import class_name
@@ -24,10 +24,10 @@ ASK = "__egcfg_ask__"
 class Asker:
     """What the body of a function that runs apart calls, in the process of the tests."""
 
-    def __init__(self, emit, ear):
+    def __init__(self, emit: Emit, ear: int) -> None:
         self.emit, self.ear, self.lock, self.owner = emit, ear, threading.Lock(), os.getpid()
 
-    def __call__(self, positional, keywords):
+    def __call__(self, positional: Sequence[Any], keywords: dict[str, Any]) -> Any:
         if os.getpid() != self.owner:
             raise self._unasked("arguments", "a process that the tests started calls it")
         try:
@@ -48,7 +48,7 @@ class Asker:
             raise self._unasked("result", str(answer["n"])[:300])
         raise RuntimeError("the function's process ended: %s" % str(answer.get("why"))[:300])
 
-    def _hear(self):
+    def _hear(self) -> Message:
         heard = b""
         while not heard.endswith(b"\n"):
             data = read(self.ear, 1 << 16)
@@ -58,17 +58,17 @@ class Asker:
         answer = json.loads(heard)
         return answer if isinstance(answer, dict) else {}
 
-    def _checked(self, data):
+    def _checked(self, data: Any) -> Any:
         try:
             return from_plain(data)
         except NotPlain as error:
             raise self._unasked("result", str(error)) from None
 
-    def _unasked(self, what, why):
+    def _unasked(self, what: str, why: str) -> RuntimeError:
         self.emit({"k": "unasked", "w": what, "m": why})
         return RuntimeError("the call cannot cross to another process: %s" % why)
 
-    def _mutate(self, given, sent, after):
+    def _mutate(self, given: list[Any], sent: Any, after: Any) -> None:
         """Do to the arguments what the function did to its own copies of them."""
         if after is None or after == sent:
             return
@@ -85,7 +85,7 @@ class Asker:
             else:
                 raise self._unasked("arguments", "it changes what is inside its arguments")
 
-    def _exception(self, told, known):
+    def _exception(self, told: Any, known: dict[str, Any]) -> Exception:
         """Return an exception of a class that the tests' process knows itself; no other class is ever made."""
         name, args = told
         kind = known.get(name, getattr(builtins, name, None)) if isinstance(name, str) else None
@@ -99,13 +99,13 @@ class Asker:
         return error
 
 
-def serve_function(root, request, ear, send):
+def serve_function(root: str, request: Message, ear: int, send: int) -> NoReturn:
     """In the child: import one module and answer calls of one of its functions until nobody asks any more."""
     emit = emitter(send)
     try:
         os.chdir(root)
         module = importlib.import_module(_module_of(root, request["path"]))
-        function = module
+        function: Any = module
         for part in request["qualname"].split("."):
             function = getattr(function, part)
     except BaseException as error:
@@ -123,9 +123,9 @@ def serve_function(root, request, ear, send):
         emit(_answer(function, json.loads(line)["a"]))
 
 
-def _answer(function, data):
+def _answer(function: Callable[..., Any], data: Any) -> Message:
     positional, keywords = from_plain(data)
-    answer = {}
+    answer: Message = {}
     try:
         value = function(*positional, **keywords)
     except Exception as error:
@@ -146,7 +146,7 @@ def _answer(function, data):
     return answer
 
 
-def _module_of(root, path):
+def _module_of(root: str, path: str) -> str:
     """Return the name under which a file of the repository is imported: as deep as its packages go."""
     folder, name = os.path.split(os.path.join(root, path))
     parts = [] if name == "__init__.py" else [name[: -len(".py")]]

@@ -1,7 +1,5 @@
 """What code of the repository finds around it: folder, paths, streams and signals as under a shell's pytest."""
 
-# mypy: ignore-errors
-
 from __future__ import annotations
 
 import contextlib
@@ -9,29 +7,31 @@ import importlib
 import os
 import signal
 import sys
+from typing import Any
 
 from runners.harness.kept import open_file
 
 
-def enter(root):
+def enter(root: str) -> None:
     """Make the repository the current folder, as a shell does."""
     os.chdir(root)
     os.environ["PWD"] = root
 
 
-def seem_captured():
+def seem_captured() -> None:
     """Let the standard streams behave as under pytest's capture, which warm runs go without.
 
     It holds what was written in a file, and children of one process would share its position.
     """
-    for stream in (sys.stdout, sys.stderr):
+    streams: tuple[Any, ...] = (sys.stdout, sys.stderr)
+    for stream in streams:
         with contextlib.suppress(AttributeError, ValueError):
             stream.reconfigure(encoding="utf-8", errors="replace")
     with contextlib.suppress(ImportError, AttributeError):
         sys.stdin = importlib.import_module("_pytest.capture").DontReadFromInput()
 
 
-def seem_started_by_a_shell():
+def seem_started_by_a_shell() -> None:
     """Look like an interpreter that runs the pytest command, whatever started us, and how."""
     sys.argv[:] = [os.path.join(os.path.dirname(sys.executable), "pytest")]
     os.environ.pop("PYTHONHASHSEED", None)  # for us alone: what a test starts is as random as ever
@@ -40,7 +40,7 @@ def seem_started_by_a_shell():
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
 
-def redirect(path):
+def redirect(path: str) -> None:
     """Point descriptors 0 to 2 away from our channels."""
     null = os.open(os.devnull, os.O_RDWR)
     sink = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -51,7 +51,8 @@ def redirect(path):
     os.close(sink)
 
 
-def tail(path, size):
+def tail(path: str, size: int) -> str:
+    """Return the last `size` bytes of a file as text, and remove it; "" if it is not there any more."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
@@ -64,7 +65,7 @@ def tail(path, size):
     return data.decode("utf-8", "replace")
 
 
-def remap(was, root):
+def remap(was: str, root: str) -> None:
     """Let an editable installation of the checkout mean the copy in the sandbox."""
     for place, entry in enumerate(sys.path):
         if entry == was or entry.startswith(was + os.sep):

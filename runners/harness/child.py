@@ -1,7 +1,5 @@
 """A child as its parent sees it: lines until it ends, is too slow, or talks too much."""
 
-# mypy: ignore-errors
-
 from __future__ import annotations
 
 import contextlib
@@ -9,21 +7,23 @@ import json
 import os
 import select
 import signal
+from collections.abc import Callable, Iterator
 
 from runners.harness.kept import kill, monotonic, read, sleep, write
+from runners.harness.lines import Message
 
 FRAME_BYTES = 1 << 20  # one line of a child
 STREAM_BYTES = 256 << 20  # all lines of a child
 
 
-def _status(status):
+def _status(status: int) -> int:
     return -(status & 0x7F) if status & 0x7F else status >> 8
 
 
 class Child:
     """A child as its parent sees it: lines until it ends, is too slow, or talks too much."""
 
-    def __init__(self, pid, descriptor, ear=-1):
+    def __init__(self, pid: int, descriptor: int, ear: int = -1) -> None:
         self.pid, self.descriptor, self.buffer, self.total = pid, descriptor, b"", 0
         self.ear = ear  # where a child that waits for its request listens
         self.why, self.code, self.reaped, self.ended = "", 0, False, False
@@ -32,7 +32,7 @@ class Child:
             self.pidfd = os.pidfd_open(pid)
         os.set_blocking(descriptor, False)
 
-    def tell(self, request, end):
+    def tell(self, request: Message, end: float) -> bool:
         """Give a waiting child its request. Returns False when it is dead or does not read until `end`."""
         view = memoryview(json.dumps(request, separators=(",", ":")).encode() + b"\n")
         os.set_blocking(self.ear, False)
@@ -45,7 +45,7 @@ class Child:
             return False
         return True
 
-    def lines(self, deadline):
+    def lines(self, deadline: Callable[[], float]) -> Iterator[bytes]:
         """Yield lines; `deadline` is called for the moment to give up. Afterwards `why` says how it ended."""
         poller = select.poll()
         poller.register(self.descriptor, select.POLLIN)
@@ -64,12 +64,12 @@ class Child:
         while self._more():
             yield from self._take()
 
-    def _more(self):
+    def _more(self) -> bool:
         return (
             self.why == "exited" and bool(select.select([self.descriptor], [], [], 0)[0]) and not self.buffer == b"\0"
         )
 
-    def _take(self):
+    def _take(self) -> Iterator[bytes]:
         try:
             data = read(self.descriptor, 1 << 16)
         except BlockingIOError:
@@ -86,7 +86,7 @@ class Child:
             return
         yield from lines
 
-    def _check(self, wait=False):
+    def _check(self, wait: bool = False) -> None:
         """See whether the child has ended. A closed pipe with a live child is given a second."""
         end = monotonic() + 1.0
         while not self.why:
@@ -102,14 +102,15 @@ class Child:
             else:
                 sleep(0.001)
 
-    def end(self):
+    def end(self) -> None:
         """Kill what is left of the child and its group. A second call does nothing."""
         if self.ended:
             return
         self.ended = True
-        for act in (lambda: os.killpg(self.pid, signal.SIGKILL), lambda: kill(self.pid, signal.SIGKILL)):
-            with contextlib.suppress(OSError):
-                act()
+        with contextlib.suppress(OSError):
+            os.killpg(self.pid, signal.SIGKILL)
+        with contextlib.suppress(OSError):
+            kill(self.pid, signal.SIGKILL)
         if not self.reaped:
             with contextlib.suppress(OSError):
                 self.code = _status(os.waitpid(self.pid, 0)[1])

@@ -1,7 +1,5 @@
 """Comparing: what variants of a function do with the arguments that the tests give it."""
 
-# mypy: ignore-errors
-
 from __future__ import annotations
 
 import ast
@@ -17,12 +15,17 @@ import signal
 import sys
 import time
 import warnings
+from collections.abc import Callable, Sequence
+from types import CodeType, FrameType
+from typing import Any, TypeVar
 
 from runners.harness.child import FRAME_BYTES
-from runners.harness.fingerprint import fingerprint, nearby
+from runners.harness.fingerprint import Arguments, fingerprint, nearby
 from runners.harness.kept import exit_now, fork, getframe, kill, monotonic, open_file, read, write
+from runners.harness.lines import Emit, Message
 from runners.harness.outcomes import (
     COMPARE_CHARS,
+    Example,
     arguments_of,
     call_text,
     copy_of,
@@ -32,12 +35,15 @@ from runners.harness.outcomes import (
 from runners.harness.places import text_of
 from runners.harness.probes import find_function, is_docstring, starting_line
 from runners.harness.processes import set_limit
-from runners.harness.variants import Variants
+from runners.harness.variants import Functions, Variants
 
 CALL_SECONDS = 1.0  # for one variant, one call and what is near it
 WAITING_SECONDS = 8.0  # the same on a machine that is too busy to give it that much of a processor
 CALLS_OF_TEST = 12
 LOOK = "__egcfg_look__"
+
+Input = TypeVar("Input", Arguments, Example)
+OutcomeOf = Callable[[Callable[..., Any], Input], list[Any]]
 
 
 class Watched(Variants):
@@ -45,12 +51,14 @@ class Watched(Variants):
 
     looking = False
 
-    def transform(self, tree, first_line=None, trace=False, sentinel=False):
+    def transform(
+        self, tree: ast.AST, first_line: int | None = None, trace: bool = False, sentinel: bool = False
+    ) -> None:
         if not self.looking:
             super().transform(tree, first_line, trace, sentinel)
             return
         try:
-            node = find_function(tree, self.qualname, self.first_line)[-1]
+            node = find_function(tree, self.qualname, self.first_line)
         except LookupError:
             return
         place = 1 if is_docstring(node.body[0]) and len(node.body) > 1 else 0
@@ -67,11 +75,13 @@ class Comparison:
     leave the sandbox as text by exact type and as a digest; no object does.
     """
 
-    def __init__(self, root, request, emit):
+    def __init__(self, root: str, request: Message, emit: Emit) -> None:
         self.emit, self.calls, self.nearby = emit, request["calls"], request["nearby"]
         self.left = request["seconds"]
         self.sources = [base64.b64decode(text) for text in request["sources"]]
-        self.examples = [(ast.literal_eval(call), ast.literal_eval(gives)) for call, gives in request["examples"]]
+        self.examples: list[Example] = [
+            (ast.literal_eval(call), ast.literal_eval(gives)) for call, gives in request["examples"]
+        ]
         where = (request["path"], request["qualname"], request["first_line"])
         self.variants = Watched(root, *where, self.sources[0])
         self.variants.looking = True
@@ -80,20 +90,22 @@ class Comparison:
         self.callers = {
             (os.path.realpath(one.file), one.chain[-1].name, starting_line(one.chain[-1])) for one, _ in self.beside
         }
-        self.node, self.of_test, self.seen, self.functions, self.busy = "", 0, set(), [], False
+        self.node, self.of_test, self.busy = "", 0, False
+        self.seen: set[str] = set()
+        self.functions: Functions = []
         setattr(builtins, LOOK, self.look)
 
     @staticmethod
-    def _varied(root, one):
+    def _varied(root: str, one: Message) -> tuple[Variants, list[bytes]]:
         """Return a function that varies beside the target, and its sources."""
         sources = [base64.b64decode(text) for text in one["sources"]]
         return Variants(root, one["path"], one["qualname"], one["first_line"], sources[0]), sources
 
-    def start(self, node):
+    def start(self, node: str) -> None:
         """A test begins."""
         self.node, self.of_test = node, 0
 
-    def look(self):
+    def look(self) -> None:
         """What the watched function calls first: compares the variants on this call, if there is still room."""
         room = self.calls > 0 and self.of_test < CALLS_OF_TEST
         if self.busy or not self.node or self.left <= 0 or not (room or self.examples):
@@ -111,7 +123,7 @@ class Comparison:
             self.busy = False
             self.left -= monotonic() - begun
 
-    def _show(self, frame):
+    def _show(self, frame: FrameType) -> None:
         """Let each variant do the examples of the docstring, once for all tests."""
         examples, self.examples = self.examples, []
         function = self._function_of(frame.f_code)
@@ -120,7 +132,7 @@ class Comparison:
             results = [answer[place] if place < len(answer) else ["lost", "", ""] for answer in answers]
             self.emit({"k": "compared", "n": self.node, "a": "", "near": False, "r": results, "e": place + 1})
 
-    def _compare(self, frame):
+    def _compare(self, frame: FrameType) -> None:
         if self.beside and self._called_by_another(frame.f_back):
             return
         names, arguments = arguments_of(frame)
@@ -141,7 +153,7 @@ class Comparison:
             results = [answer[place] if place < len(answer) else ["lost", "", ""] for answer in answers]
             self.emit({"k": "compared", "n": self.node, "a": said, "near": place > 0, "r": results})
 
-    def _called_by_another(self, frame):
+    def _called_by_another(self, frame: FrameType | None) -> bool:
         """Say whether a function that varies beside the target is running."""
         while frame is not None:
             code = frame.f_code
@@ -150,7 +162,7 @@ class Comparison:
             frame = frame.f_back
         return False
 
-    def _function_of(self, code):
+    def _function_of(self, code: CodeType) -> Callable[..., Any]:
         """Return the one function object that is running; raise LookupError when it cannot be told which."""
         for attempt in range(2):
             found = [function for function, _ in self.functions if function.__code__ is code]
@@ -160,7 +172,9 @@ class Comparison:
                 self.functions = self.variants.functions()
         raise LookupError("%d functions share this code" % len(found))
 
-    def _ask(self, function, number, inputs, outcome_of):
+    def _ask(
+        self, function: Callable[..., Any], number: int, inputs: Sequence[Input], outcome_of: OutcomeOf[Input]
+    ) -> list[list[Any]]:
         """Return [kind, text, digest] for each of the inputs, as far as a child gets with them."""
         receive, send = os.pipe()
         pid = _quiet_fork()
@@ -188,7 +202,14 @@ class Comparison:
             answers.append(["timeout" if late else "crashed", "", ""])
         return answers
 
-    def _answer(self, function, number, inputs, send, outcome_of):
+    def _answer(
+        self,
+        function: Callable[..., Any],
+        number: int,
+        inputs: Sequence[Input],
+        send: int,
+        outcome_of: OutcomeOf[Input],
+    ) -> None:
         """In the child: do the calls one after the other, each on copies of the arguments where that is possible."""
         try:
             set_limit(resource.RLIMIT_CPU, time.process_time() + CALL_SECONDS + 1)
@@ -211,7 +232,7 @@ class Comparison:
             write(send, json.dumps(outcome_of(function, own)).encode() + b"\n")
 
     @staticmethod
-    def _swap_beside(variants, original, source):
+    def _swap_beside(variants: Variants, original: bytes, source: bytes) -> None:
         """Give another function its body of the variant; raise LookupError where that is impossible."""
         if source != original:
             functions = variants.functions()
@@ -220,7 +241,7 @@ class Comparison:
             variants.swap(functions, source)
 
 
-def comparison_for(root, request, emit):
+def comparison_for(root: str, request: Message | None, emit: Emit) -> Comparison | None:
     """Return the comparison that was asked for, None when it is impossible."""
     try:
         return Comparison(root, request, emit) if request else None
@@ -229,14 +250,14 @@ def comparison_for(root, request, emit):
         return None
 
 
-def _quiet_fork():
+def _quiet_fork() -> int:
     """Fork; that the process has threads, of which newer versions of Python warn, is so by intent."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return fork()
 
 
-def _kept_waiting(pid):
+def _kept_waiting(pid: int) -> bool:
     """Say whether a child wants to run and has not had its time on a processor, as far as the kernel tells."""
     try:
         with open_file("/proc/%d/stat" % pid, "rb") as stream:
@@ -247,7 +268,7 @@ def _kept_waiting(pid):
     return fields[0] == b"R" and used < CALL_SECONDS
 
 
-def _read_all(descriptor, end):
+def _read_all(descriptor: int, end: float) -> tuple[bytes, bool]:
     """Return (what was written until the descriptor was closed or the time was up, whether it was up)."""
     data = b""
     while len(data) < FRAME_BYTES:

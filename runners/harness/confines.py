@@ -1,7 +1,5 @@
 """What confines this process, by what the kernel says."""
 
-# mypy: ignore-errors
-
 from __future__ import annotations
 
 import contextlib
@@ -11,7 +9,8 @@ from runners.harness.kept import open_file
 from runners.harness.syscalls import PR_GET_NO_NEW_PRIVS
 
 
-def own_status():
+def own_status() -> dict[str, str]:
+    """Return what the kernel says of this process: capabilities, new privileges, filters of system calls."""
     import ctypes
 
     wanted = ("CapEff", "CapBnd", "NoNewPrivs", "Seccomp", "Seccomp_filters")
@@ -30,7 +29,7 @@ _LIMITS = {  # under /sys/fs/cgroup: version 2, version 1
 }
 
 
-def own_limits():
+def own_limits() -> dict[str, str]:
     """Return what our control group says it is limited to; nothing of what cannot be read."""
     found = {}
     for name, paths in _LIMITS.items():
@@ -40,7 +39,8 @@ def own_limits():
     return found
 
 
-def interfaces():
+def interfaces() -> list[str]:
+    """Return the names of the network interfaces that can be seen."""
     try:
         return sorted(name for _, name in socket.if_nameindex())
     except OSError:

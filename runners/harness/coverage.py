@@ -1,12 +1,15 @@
 """Which functions of the repository a test runs."""
 
-# mypy: ignore-errors
-
 from __future__ import annotations
 
 import sys
 import threading
 import types
+from types import CodeType, FrameType
+from typing import Any
+
+from runners.harness.lines import Emit
+from runners.harness.places import Places
 
 
 class Coverage:
@@ -16,18 +19,23 @@ class Coverage:
     and where a test recurses to the limit it would fail in that frame instead of in the test's own.
     """
 
-    def __init__(self, places, emit):
+    def __init__(self, places: Places, emit: Emit) -> None:
         self.places, self.emit = places, emit
-        self.numbers, self.seen, self.current = {}, set(), set()
-        self.tool, self.profiler = None, None
-        monitoring = getattr(sys, "monitoring", None)
+        self.numbers: dict[CodeType, int] = {}
+        self.seen: set[CodeType] = set()
+        self.current: set[int] = set()
+        self.tool: int | None = None
+        self.profiler: Any = None  # of _lsprof
+        monitoring: Any = getattr(sys, "monitoring", None)
+        self.monitoring = monitoring
         if monitoring is not None:
             self.tool = next((tool for tool in (4, 3, 1, 5, 2, 0) if monitoring.get_tool(tool) is None), None)
-        if self.tool is not None:
-            monitoring.use_tool_id(self.tool, "egcfg-fix")
-            monitoring.register_callback(self.tool, monitoring.events.PY_START, self._started)
+            if self.tool is not None:
+                monitoring.use_tool_id(self.tool, "egcfg-fix")
+                monitoring.register_callback(self.tool, monitoring.events.PY_START, self._started)
 
-    def start(self):
+    def start(self) -> None:
+        """Look from now on, as at the beginning of a test."""
         self.current = set()
         if self.tool is None:
             self.seen = set()
@@ -40,20 +48,20 @@ class Coverage:
                 self.profiler = _lsprof.Profiler(subcalls=False, builtins=False)
                 self.profiler.enable()
         else:
-            sys.monitoring.restart_events()
-            sys.monitoring.set_events(self.tool, sys.monitoring.events.PY_START)
+            self.monitoring.restart_events()
+            self.monitoring.set_events(self.tool, self.monitoring.events.PY_START)
 
-    def stop(self):
+    def stop(self) -> list[int]:
         """Return the numbers of the functions that ran since `start`."""
         if self.tool is None:
             sys.setprofile(None)
             threading.setprofile(None)
             self._take_profile()
         else:
-            sys.monitoring.set_events(self.tool, 0)
+            self.monitoring.set_events(self.tool, 0)
         return sorted(self.current)
 
-    def _take_profile(self):
+    def _take_profile(self) -> None:
         profiler, self.profiler = self.profiler, None
         if profiler is not None:
             profiler.disable()
@@ -61,25 +69,26 @@ class Coverage:
                 if isinstance(entry.code, types.CodeType):
                     self._note(entry.code)
 
-    def _started(self, code, _offset):
+    def _started(self, code: CodeType, _offset: int) -> object:
         self._note(code)
-        return sys.monitoring.DISABLE
+        disable: object = self.monitoring.DISABLE
+        return disable
 
-    def _profile(self, frame, event, _argument):
+    def _profile(self, frame: FrameType, event: str, _argument: object) -> None:
         if event == "call":
             code = frame.f_code
             if code not in self.seen:
                 self.seen.add(code)
                 self._note(code)
 
-    def _note(self, code):
+    def _note(self, code: CodeType) -> None:
         number = self.numbers.get(code)
         if number is None:
             number = self.numbers[code] = self._number(code)
         if number >= 0:
             self.current.add(number)
 
-    def _number(self, code):
+    def _number(self, code: CodeType) -> int:
         if code.co_name[:1] == "<" or not code.co_flags & 1:  # lambdas and comprehensions; class and module bodies
             return -1
         path = self.places.relative(code.co_filename)

@@ -1,30 +1,31 @@
 """Digests of values that are equal where the values are, and arguments a small step away from given ones."""
 
-# mypy: ignore-errors
-
 from __future__ import annotations
 
 import collections
 import itertools
+from collections.abc import Iterator
+from typing import Any
 
 from runners.harness.values import PLAIN_TYPES, UNINTERESTING, attributes_of, class_name, safe_repr
 
+Arguments = tuple[list[Any], dict[str, Any]]  # positional, by keyword
 COMPARE_NODES = 4000  # parts of one value that are looked at
 
 
-def fingerprint(value):
+def fingerprint(value: Any) -> str:
     """Return a digest that is equal for equal values, in this process and its forks; runs no code of user classes.
 
     Floating-point numbers are equal when twelve digits are. What is behind the first COMPARE_NODES parts is not seen.
     """
     import hashlib
 
-    parts = []
+    parts: list[str] = []
     _walk(value, parts, {})
     return hashlib.sha1("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
-def _walk(value, parts, seen):
+def _walk(value: Any, parts: list[str], seen: dict[int, int]) -> None:
     kind = type(value)
     if len(parts) >= COMPARE_NODES:
         return
@@ -45,7 +46,7 @@ def _walk(value, parts, seen):
         parts.append(")")
 
 
-def _walk_inside(value, kind, parts, seen):
+def _walk_inside(value: Any, kind: type, parts: list[str], seen: dict[int, int]) -> None:
     if kind is set or kind is frozenset:
         parts.extend(sorted(fingerprint(item) for item in itertools.islice(value, COMPARE_NODES)))
         return
@@ -69,7 +70,7 @@ def _walk_inside(value, kind, parts, seen):
             _walk(item, parts, seen)
 
 
-def nearby(arguments):
+def nearby(arguments: Arguments) -> Iterator[Arguments]:
     """Yield like arguments, each with one small change: what a test of the next case would look like."""
     positional, keywords = arguments
     for place, value in enumerate(positional):
@@ -80,7 +81,7 @@ def nearby(arguments):
             yield positional, {**keywords, name: other}
 
 
-def _near(value, depth=1):
+def _near(value: Any, depth: int = 1) -> list[Any]:
     """Return values of the same shape a step away, most telling first."""
     kind = type(value)
     if kind is bool:

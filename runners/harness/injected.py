@@ -1,12 +1,12 @@
 """The names that variants and probes call, and what they raise: where a body is unfinished, where it must fail."""
 
-# mypy: ignore-errors
-
 from __future__ import annotations
 
 import builtins
 
 from runners.harness.kept import getframe
+from runners.harness.tape import Tape
+from runners.harness.tracing import Recorder
 
 FRONTIER = "__egcfg_frontier__"
 SENTINEL = "__egcfg_sentinel__"
@@ -24,16 +24,16 @@ class Sentinel(BaseException):
     __egcfg__ = True
 
 
-def install_builtins(tape, recorder):
+def install_builtins(tape: Tape, recorder: Recorder | None) -> None:
     """Give the code of the repository the names that variants and probes call."""
 
-    def frontier():
+    def frontier() -> Frontier:
         tape.write(["f"])
         if recorder is not None:
             recorder.frontier(getframe(1))
         return Frontier("the body ends here")
 
-    def sentinel():
+    def sentinel() -> Sentinel:
         tape.write(["s"])
         return Sentinel("sentinel")
 

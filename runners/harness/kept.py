@@ -1,7 +1,5 @@
 """What the harness calls of the interpreter, taken before code of a repository runs, which may patch `open` or `os`."""
 
-# mypy: ignore-errors
-
 from __future__ import annotations
 
 import os

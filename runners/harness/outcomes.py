@@ -1,19 +1,21 @@
 """What came of one call: its arguments and its result or exception, as texts and a digest."""
 
-# mypy: ignore-errors
-
 from __future__ import annotations
 
 import itertools
 import types
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
 
-from runners.harness.fingerprint import fingerprint
+from runners.harness.fingerprint import Arguments, fingerprint
 from runners.harness.values import MAPPINGS, SHOWN_ITEMS, attributes_of, class_name, safe_repr, shortened
 
+Example = tuple[Arguments, Any]  # and what it gives
 COMPARE_CHARS = 300  # of one text
 
 
-def arguments_of(frame):
+def arguments_of(frame: FrameType) -> tuple[list[str], Arguments]:
     """Return (names, (positional, keywords)) with which a function was called, before its body has changed them."""
     code, local = frame.f_code, frame.f_locals
     count, names = code.co_argcount, list(code.co_varnames)
@@ -29,7 +31,7 @@ def arguments_of(frame):
     return shown, (positional, keywords)
 
 
-def call_text(names, arguments):
+def call_text(names: list[str], arguments: Arguments) -> str:
     """Return arguments as a call writes them, without the first one if it is `self` or `cls`."""
     positional, keywords = arguments
     parts = []
@@ -42,7 +44,7 @@ def call_text(names, arguments):
     return shortened(", ".join(parts), COMPARE_CHARS)
 
 
-def _told(value):
+def _told(value: Any) -> str:
     """Return a text for a value, with what the attributes of an object hold."""
     attributes = attributes_of(value) if type(type(value)) is type and type(value).__module__ != "builtins" else []
     if not attributes or type(value) in MAPPINGS or isinstance(value, (BaseException, type)):
@@ -51,7 +53,7 @@ def _told(value):
     return shortened("%s(%s)" % (class_name(type(value)), ", ".join(shown)), COMPARE_CHARS)
 
 
-def copy_of(value):
+def copy_of(value: Any) -> Any:
     """Return a copy of a value: containers by exact type, objects by the copy module, what resists as it is."""
     try:
         import copy
@@ -61,7 +63,7 @@ def copy_of(value):
         return value
 
 
-def outcome_of_call(function, arguments):
+def outcome_of_call(function: Callable[..., Any], arguments: Arguments) -> list[Any]:
     """Return [kind, text, digest] of one call; the digest also tells what it did to its arguments."""
     positional, keywords = arguments
     try:
@@ -73,7 +75,7 @@ def outcome_of_call(function, arguments):
     return ["value", _told(value), fingerprint([value, positional, sorted(keywords.items())])]
 
 
-def outcome_of_example(function, example):
+def outcome_of_example(function: Callable[..., Any], example: Example) -> list[Any]:
     """Return [kind, text, "", whether it gave what the docstring says] of one example."""
     (positional, keywords), expected = example
     try:
@@ -85,11 +87,11 @@ def outcome_of_example(function, example):
     return ["value", _told(value), "", alike(value, expected)]
 
 
-def alike(value, expected):
+def alike(value: Any, expected: Any) -> bool:
     """Say whether a value is what a literal says, by exact type; numbers are compared as numbers."""
     kind, wanted = type(value), type(expected)
     if kind in (int, float, complex) and wanted in (int, float, complex):
-        return value == expected or abs(value - expected) <= 1e-9 * abs(expected)
+        return bool(value == expected or abs(value - expected) <= 1e-9 * abs(expected))
     if kind is not wanted:
         return False
     if kind in (list, tuple):
@@ -102,7 +104,7 @@ def alike(value, expected):
     return fingerprint(value) == fingerprint(expected)
 
 
-def _run_out(value):
+def _run_out(value: Any) -> Any:
     """Return what a generator yields or a coroutine returns, as far as that takes no event loop."""
     if type(value) is types.GeneratorType:
         return list(itertools.islice(value, 50))

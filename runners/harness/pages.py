@@ -1,10 +1,9 @@
 """Memory that a child will write to, copied before it has to be."""
 
-# mypy: ignore-errors
-
 from __future__ import annotations
 
 import mmap
+from collections.abc import Iterable, Sequence
 
 from runners.harness.kept import open_file
 
@@ -13,9 +12,10 @@ _MADV_POPULATE_WRITE = 23  # Linux 5.14; refused before, which costs nothing
 MAX_PAGES = 16384
 
 
-def own_pages():
+def own_pages() -> list[list[int]]:
     """Return [[address, bytes], ...] of the writable memory that this process no longer shares with its parent."""
-    found, left = [], MAX_PAGES
+    found: list[list[int]] = []
+    left = MAX_PAGES
     with open_file("/proc/self/maps") as maps, open_file("/proc/self/pagemap", "rb", buffering=0) as pagemap:
         for line in maps.read().splitlines():
             span, mode = line.split()[:2]
@@ -35,7 +35,7 @@ def own_pages():
     return found
 
 
-def copy_pages(ranges):
+def copy_pages(ranges: Iterable[Sequence[int]]) -> None:
     """Have the kernel copy these pages now instead of when each is first written to."""
     import ctypes
 
@@ -45,9 +45,9 @@ def copy_pages(ranges):
         advise(address, size, _MADV_POPULATE_WRITE)
 
 
-def checked_ranges(value):
+def checked_ranges(value: object) -> list[tuple[int, int]]:
     """Return the ranges a child reported, if that is what they are; it may be hostile."""
     pairs = value if isinstance(value, list) else []
-    sound = [pair for pair in pairs if isinstance(pair, list) and [type(number) for number in pair] == [int, int]]
-    sound = [(address, size) for address, size in sound if 0 < address < 1 << 47 and 0 < size <= MAX_PAGES * _PAGE]
+    whole = [pair for pair in pairs if isinstance(pair, list) and [type(number) for number in pair] == [int, int]]
+    sound = [(address, size) for address, size in whole if 0 < address < 1 << 47 and 0 < size <= MAX_PAGES * _PAGE]
     return sound if sum(size for _, size in sound) <= MAX_PAGES * _PAGE else []

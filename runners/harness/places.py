@@ -1,11 +1,11 @@
 """Where code lies: which files belong to the repository, and what its functions are called in full."""
 
-# mypy: ignore-errors
-
 from __future__ import annotations
 
 import ast
 import os
+from types import CodeType, TracebackType
+from typing import Any
 
 from runners.harness.kept import open_file
 from runners.harness.probes import starting_line
@@ -13,7 +13,8 @@ from runners.harness.probes import starting_line
 MESSAGE_CHARS = 2000
 
 
-def exception_text(excinfo):
+def exception_text(excinfo: Any) -> str:
+    """Return what pytest says in one line of what was raised, whatever its class does."""
     try:
         text = excinfo.exconly(tryshort=True)
     except Exception:  # a hostile __str__
@@ -21,7 +22,8 @@ def exception_text(excinfo):
     return str(text)[:MESSAGE_CHARS]
 
 
-def text_of(error):
+def text_of(error: BaseException) -> str:
+    """Return what an exception says, whatever its class does."""
     try:
         return str(error)[:MESSAGE_CHARS]
     except Exception:  # a hostile __str__
@@ -31,12 +33,12 @@ def text_of(error):
 class Places:
     """Which files belong to the repository, and the qualified names of their functions."""
 
-    def __init__(self, root):
+    def __init__(self, root: str) -> None:
         self.root = os.path.realpath(root)
-        self._paths = {}
-        self._names = {}
+        self._paths: dict[str, str] = {}
+        self._names: dict[str, dict[tuple[str, int], str]] = {}
 
-    def relative(self, filename):
+    def relative(self, filename: str) -> str:
         """Return the POSIX path inside the repository, or "" for a file outside of it."""
         known = self._paths.get(filename)
         if known is None:
@@ -45,12 +47,14 @@ class Places:
             known = self._paths[filename] = path[len(self.root) + 1 :] if inside else ""
         return known
 
-    def qualname(self, code):
+    def qualname(self, code: CodeType) -> str:
+        """Return the qualified name of the function with this code."""
         name = getattr(code, "co_qualname", None)
-        if name is not None:
+        if isinstance(name, str):
             return name
         if code.co_filename not in self._names:  # before Python 3.11 only the source tells
-            self._names[code.co_filename] = names = {}
+            names: dict[tuple[str, int], str] = {}
+            self._names[code.co_filename] = names
             try:
                 with open_file(code.co_filename, "rb") as file:
                     _collect_names(ast.parse(file.read()), "", names)
@@ -58,7 +62,8 @@ class Places:
                 pass
         return self._names[code.co_filename].get((code.co_name, code.co_firstlineno), code.co_name)
 
-    def frames(self, trace):
+    def frames(self, trace: TracebackType | None) -> list[list[Any]]:
+        """Return [[path, line, name], ...] of the repository's frames, innermost last; of a great many only 30."""
         found = []
         while trace is not None:
             code = trace.tb_frame.f_code
@@ -69,7 +74,7 @@ class Places:
         return found if len(found) <= 30 else found[:10] + found[-20:]
 
 
-def _collect_names(node, prefix, names):
+def _collect_names(node: ast.AST, prefix: str, names: dict[tuple[str, int], str]) -> None:
     for child in ast.iter_child_nodes(node):
         below = prefix
         if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)):

@@ -1,30 +1,30 @@
 """Plain data: what of a value crosses to another process, and back."""
 
-# mypy: ignore-errors
-
 from __future__ import annotations
 
 import base64
 import datetime
 import decimal
 import fractions
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from runners.harness.values import class_name
 
 _PLAIN_ITEMS = 100_000  # in one message
-_LISTS = {"l": list, "t": tuple, "s": set, "z": frozenset}
-_DATES = {"d": datetime.date, "h": datetime.time, "m": datetime.datetime}
+_LISTS: dict[str, Callable[[Iterable[Any]], Any]] = {"l": list, "t": tuple, "s": set, "z": frozenset}
+_DATES: dict[str, Any] = {"d": datetime.date, "h": datetime.time, "m": datetime.datetime}
 
 
 class NotPlain(ValueError):
     """A value that does not cross: of a class of its own, too deep, or too large."""
 
 
-def to_plain(value):
+def to_plain(value: Any) -> Any:
     """Return a value as JSON data from which `from_plain` makes an equal one; by exact type, so that nothing runs."""
     room = [_PLAIN_ITEMS]
 
-    def pack(value, depth):
+    def pack(value: Any, depth: int) -> Any:
         room[0] -= 1
         kind = type(value)
         if room[0] < 0 or depth > 60:
@@ -51,7 +51,7 @@ def to_plain(value):
     return pack(value, 0)
 
 
-def _pack_number_or_date(value, kind):
+def _pack_number_or_date(value: Any, kind: type) -> list[Any]:
     if kind is decimal.Decimal:
         return ["N", str(value)]
     if kind is fractions.Fraction:
@@ -65,7 +65,7 @@ def _pack_number_or_date(value, kind):
     raise NotPlain("a value of class %s" % class_name(kind))
 
 
-def from_plain(data):
+def from_plain(data: Any) -> Any:
     """Return the value that `to_plain` made data of. Raises NotPlain for anything else, whoever wrote it."""
     try:
         return _unpack(data, 0)
@@ -75,7 +75,7 @@ def from_plain(data):
         raise NotPlain("malformed data") from error
 
 
-def _unpack(data, depth):
+def _unpack(data: Any, depth: int) -> Any:
     if data is None or type(data) in (bool, str, int):
         return data
     if type(data) is not list or depth > 60:
@@ -87,7 +87,7 @@ def _unpack(data, depth):
         return {_unpack(key, depth + 1): _unpack(item, depth + 1) for key, item in parts[0]}
     if mark in _DATES:
         return _DATES[mark].fromisoformat(parts[0])
-    simple = {
+    simple: dict[Any, Callable[[], Any]] = {
         "i": lambda: int(parts[0], 16),
         "f": lambda: float.fromhex(parts[0]),
         "c": lambda: complex(float.fromhex(parts[0]), float.fromhex(parts[1])),

@@ -1,13 +1,15 @@
 """Probes in a function's syntax tree: at its start, at each statement, where it returns, yields and raises."""
 
-# mypy: ignore-errors
-
 from __future__ import annotations
 
 import ast
+from typing import Union
+
+Function = Union[ast.FunctionDef, ast.AsyncFunctionDef]
+Definition = Union[Function, ast.ClassDef]
 
 
-def instrument(source, qualname, first_line):
+def instrument(source: str | bytes, qualname: str, first_line: int) -> ast.Module:
     """Return the module of `source` with probes in the function `qualname` whose code starts at `first_line`.
 
     Raises SyntaxError, or LookupError when there is no such function.
@@ -17,16 +19,23 @@ def instrument(source, qualname, first_line):
     return tree
 
 
-def instrument_tree(tree, qualname, first_line):
+def instrument_tree(tree: ast.Module, qualname: str, first_line: int) -> None:
     """Insert the probes into a parsed module, in place."""
-    instrument_function(find_function(tree, qualname, first_line)[-1])
+    instrument_function(find_function(tree, qualname, first_line))
     ast.fix_missing_locations(tree)
 
 
-def find_function(tree, qualname, first_line):
+def find_function(tree: ast.AST, qualname: str, first_line: int) -> Function:
+    """Return the function `qualname` whose code starts at `first_line`; raise LookupError."""
+    found = find_chain(tree, qualname, first_line)[-1]
+    assert not isinstance(found, ast.ClassDef)
+    return found
+
+
+def find_chain(tree: ast.AST, qualname: str, first_line: int) -> list[Definition]:
     """Return the chain of classes and functions that leads to a function, itself last; raise LookupError."""
 
-    def search(node, prefix, chain):
+    def search(node: ast.AST, prefix: str, chain: list[Definition]) -> list[Definition] | None:
         for child in ast.iter_child_nodes(node):
             if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
                 name = prefix + child.name
@@ -49,26 +58,29 @@ def find_function(tree, qualname, first_line):
     return found
 
 
-def starting_line(node):
+def starting_line(node: Definition) -> int:
+    """Return the line where the code of a definition starts, as in `co_firstlineno`: that of its first decorator."""
     return min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
 
 
-def _probe(name, line, *arguments):
+def _probe(name: str, line: int, *arguments: ast.expr) -> ast.Call:
     call = ast.Call(ast.Name("__egcfg_%s__" % name, ast.Load()), [*arguments], [])
     call.lineno = call.end_lineno = line
     call.col_offset = call.end_col_offset = 0
     return call
 
 
-def _statement(call):
+def _statement(call: ast.Call) -> ast.stmt:
     return ast.copy_location(ast.Expr(call), call)
 
 
-def is_docstring(node):
+def is_docstring(node: ast.stmt) -> bool:
+    """Say whether a statement is nothing but a string."""
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
-def instrument_function(node):
+def instrument_function(node: Function) -> None:
+    """Insert the probes into one function, in place; those inside it get theirs too."""
     head = node.body[:1] if is_docstring(node.body[0]) else []
     rest = node.body[len(head) :]
     if not rest:
@@ -82,7 +94,7 @@ def instrument_function(node):
     node.body = [*head, ast.copy_location(ast.Try(body, [ast.copy_location(handler, rest[-1])], [], []), rest[0])]
 
 
-def _instrument_block(statements):
+def _instrument_block(statements: list[ast.stmt]) -> list[ast.stmt]:
     result = []
     for node in statements:
         line = node.lineno
@@ -98,7 +110,7 @@ def _instrument_block(statements):
             _Yields().visit(node)
             if isinstance(node, ast.Return) and node.value is None:
                 result.append(_statement(_probe("e", line, ast.Constant(line))))
-            elif isinstance(node, ast.Return):
+            elif isinstance(node, ast.Return) and node.value is not None:
                 node.value = _probe("r", line, ast.Constant(line), node.value)
             for field in ("body", "orelse", "finalbody"):
                 if getattr(node, field, None):
@@ -112,7 +124,7 @@ def _instrument_block(statements):
 class _Yields(ast.NodeTransformer):
     """Wraps what one statement yields; its inner statements are visited on their own."""
 
-    def generic_visit(self, node):
+    def generic_visit(self, node: ast.AST) -> ast.AST:
         for field, value in ast.iter_fields(node):
             if isinstance(value, list):
                 if not any(isinstance(item, (ast.stmt, ast.ExceptHandler)) for item in value):
@@ -121,13 +133,13 @@ class _Yields(ast.NodeTransformer):
                 setattr(node, field, self.visit(value))
         return node
 
-    def visit_Lambda(self, node):
+    def visit_Lambda(self, node: ast.Lambda) -> ast.AST:
         return node
 
-    def visit_match_case(self, node):
+    def visit_match_case(self, node: ast.AST) -> ast.AST:
         return node
 
-    def visit_Yield(self, node):
+    def visit_Yield(self, node: ast.Yield) -> ast.AST:
         value = ast.Constant(None) if node.value is None else self.visit(node.value)
         node.value = _probe("y", node.lineno, ast.Constant(node.lineno), value)
         return node

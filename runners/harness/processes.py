@@ -1,19 +1,18 @@
 """A process among others: its children, what it may use, what it has of its parent."""
 
-# mypy: ignore-errors
-
 from __future__ import annotations
 
 import contextlib
 import os
 import resource
 import signal
+from collections.abc import Iterable
 
 from runners.harness.kept import kill, monotonic, open_file, sleep
 from runners.harness.syscalls import PR_SET_DUMPABLE, PR_SET_PDEATHSIG, prctl
 
 
-def children():
+def children() -> set[int]:
     """Return the ids of this process's children, orphans of its descendants included."""
     try:
         with open_file("/proc/self/task/%d/children" % os.getpid(), "rb") as file:
@@ -22,11 +21,11 @@ def children():
         return {pid for pid in _processes() if _parent(pid) == os.getpid()}
 
 
-def _processes():
+def _processes() -> list[int]:
     return [int(name) for name in os.listdir("/proc") if name.isdigit()]
 
 
-def _parent(pid):
+def _parent(pid: int) -> int:
     try:
         with open_file("/proc/%d/stat" % pid, "rb") as file:
             return int(file.read().rpartition(b")")[2].split()[1])
@@ -34,7 +33,7 @@ def _parent(pid):
         return 0
 
 
-def sweep(keep):
+def sweep(keep: set[int]) -> bool:
     """Kill and reap every child but `keep`; their orphans become children in turn. Return whether none is left."""
     end = monotonic() + 3
     while True:
@@ -52,20 +51,21 @@ def sweep(keep):
         sleep(0.0005)
 
 
-def set_limit(kind, value):
+def set_limit(kind: int, value: float) -> None:
+    """Limit a resource of this process, for good, as far as its hard limit allows."""
     with contextlib.suppress(OSError, ValueError):
         hard = resource.getrlimit(kind)[1]
         value = int(value) if hard == resource.RLIM_INFINITY else min(int(value), hard)
         resource.setrlimit(kind, (value, value))
 
 
-def become_child(close, seconds, file_mib):
+def become_child(close: Iterable[int], seconds: float, file_mib: int) -> None:
     """Turn a fresh fork into the process that runs code of the repository."""
     detach(close)
     cap(seconds, file_mib)
 
 
-def detach(close):
+def detach(close: Iterable[int]) -> None:
     """Make a fresh fork a group of its own that ends with its parent and has none of its descriptors."""
     with contextlib.suppress(OSError):
         os.setpgid(0, 0)
@@ -80,7 +80,7 @@ def detach(close):
     signal.pthread_sigmask(signal.SIG_SETMASK, set())
 
 
-def cap(seconds, file_mib):
+def cap(seconds: float, file_mib: int) -> None:
     """Limit what this process may use; the time is only a backstop behind the parent's deadline."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     set_limit(resource.RLIMIT_CPU, used.ru_utime + used.ru_stime + seconds + 2)

@@ -1,13 +1,12 @@
 """A cold run: one pytest over the whole suite or some of its tests, in a child that ends with it."""
 
-# mypy: ignore-errors
-
 from __future__ import annotations
 
 import builtins
 import contextlib
 import gc
 import sys
+from typing import NoReturn
 
 from runners.harness.apart import ASK, Asker
 from runners.harness.appearance import enter
@@ -15,13 +14,14 @@ from runners.harness.comparing import comparison_for
 from runners.harness.coverage import Coverage
 from runners.harness.injected import install_builtins
 from runners.harness.kept import exit_now
-from runners.harness.lines import emitter
+from runners.harness.lines import Message, emitter
+from runners.harness.options import files_of, pytest_arguments
 from runners.harness.places import Places
-from runners.harness.reporting import files_of, make_reporter, pytest_arguments
+from runners.harness.reporting import Reporter
 from runners.harness.tape import Tape
 
 
-def run_suite(root, request, descriptor, tmp, ear):
+def run_suite(root: str, request: Message, descriptor: int, tmp: str, ear: int) -> NoReturn:
     """In the child: one pytest run, then the end of the process."""
     emit = emitter(descriptor, request["nonce"])
     try:
@@ -36,7 +36,7 @@ def run_suite(root, request, descriptor, tmp, ear):
 
         coverage = Coverage(places, emit) if request.get("coverage") else None
         comparison = comparison_for(root, request.get("compare"), emit)
-        plugin = make_reporter(
+        plugin = Reporter(
             pytest,
             emit,
             places,

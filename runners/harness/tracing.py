@@ -1,10 +1,11 @@
 """What a function did: the probes' receiver, which turns their calls into events with the values that changed."""
 
-# mypy: ignore-errors
-
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, Literal
 
 from runners.harness.kept import getframe
 from runners.harness.values import UNINTERESTING, attributes_of, safe_repr
@@ -12,8 +13,11 @@ from runners.harness.values import UNINTERESTING, attributes_of, safe_repr
 EVENT_CHARS = 2000
 MAX_STEPS = 2_000_000
 
+EventKind = Literal["line", "return", "yield", "raise", "frontier"]
+Event = tuple[EventKind, int, int, list[list[str]]]  # kind, line, depth, [[name, text], ...]
 
-def visible_values(frame):
+
+def visible_values(frame: FrameType) -> dict[str, str]:
     """Return {name: text} of a frame's variables, and of the attributes of its first argument `self`."""
     code, local = frame.f_code, frame.f_locals
     values = {}
@@ -39,15 +43,22 @@ class Recorder:
     until `runaway` is called, which is expected not to return.
     """
 
-    def __init__(self, emit, budget=300, steps=MAX_STEPS, runaway=None):
+    def __init__(
+        self,
+        emit: Callable[[Event], object],
+        budget: int = 300,
+        steps: int = MAX_STEPS,
+        runaway: Callable[[], object] | None = None,
+    ) -> None:
         self.emit, self.budget, self.steps, self.runaway = emit, budget, steps, runaway
         self.reset()
 
-    def reset(self):
+    def reset(self) -> None:
         """Start afresh, as for the next test."""
-        self.left, self.closing, self.count, self.cut, self.frames = self.budget, 40, 0, False, {}
+        self.left, self.closing, self.count, self.cut = self.budget, 40, 0, False
+        self.frames: dict[int, tuple[int, dict[str, str]]] = {}
 
-    def probes(self):
+    def probes(self) -> dict[str, Callable[..., Any]]:
         """Return the names that instrumented code calls; they go into its globals or into builtins."""
         return {
             "__egcfg_c__": self._enter,
@@ -58,7 +69,7 @@ class Recorder:
             "__egcfg_x__": self._raise,
         }
 
-    def _enter(self):
+    def _enter(self) -> None:
         if self.left <= 0:
             return
         frame, depth = getframe(1), 0
@@ -68,7 +79,7 @@ class Recorder:
             above = above.f_back
         self.frames[id(frame)] = (min(depth, 50), {})
 
-    def _line(self, line):
+    def _line(self, line: int) -> None:
         self.count += 1
         if self.left > 0:
             self._record("line", line, getframe(1), None)
@@ -78,23 +89,23 @@ class Recorder:
         else:
             self.cut = True
 
-    def _return(self, line, value):
+    def _return(self, line: int, value: Any) -> Any:
         if self.left > 0 or self.closing > 0:
             self._record("return", line, getframe(1), [["return", safe_repr(value)]])
             self.frames.pop(id(getframe(1)), None)
         return value
 
-    def _end(self, line):
+    def _end(self, line: int) -> None:
         if self.left > 0 or self.closing > 0:
             self._record("return", line, getframe(1), [["return", "None"]])
             self.frames.pop(id(getframe(1)), None)
 
-    def _yield(self, line, value):
+    def _yield(self, line: int, value: Any) -> Any:
         if self.left > 0:
             self._record("yield", line, getframe(1), [["yield", safe_repr(value)]])
         return value
 
-    def _raise(self):
+    def _raise(self) -> None:
         kind, error, trace = sys.exc_info()
         frame = getframe(1)
         if kind is GeneratorExit or getattr(kind, "__egcfg__", False) is True:
@@ -105,13 +116,13 @@ class Recorder:
             self._record("raise", line, frame, [["raise", safe_repr(error)]])
         self.frames.pop(id(frame), None)
 
-    def frontier(self, frame):
+    def frontier(self, frame: FrameType) -> None:
         """Record where an unfinished body ends, with all its variables."""
         depth = self.frames.get(id(frame), (0, {}))[0]
         line = frame.f_lineno or frame.f_code.co_firstlineno
-        self._emit("frontier", line, depth, sorted_values(visible_values(frame)))
+        self._emit("frontier", line, depth, [[name, text] for name, text in visible_values(frame).items()])
 
-    def _record(self, kind, line, frame, ending):
+    def _record(self, kind: EventKind, line: int, frame: FrameType, ending: list[list[str]] | None) -> None:
         if self.left > 0:
             self.left -= 1
         else:
@@ -123,7 +134,7 @@ class Recorder:
         known.update(now)
         self._emit(kind, line, depth, (ending or []) + changed)
 
-    def _emit(self, kind, line, depth, values):
+    def _emit(self, kind: EventKind, line: int, depth: int, values: list[list[str]]) -> None:
         room, kept = EVENT_CHARS, []
         for name, text in values:
             room -= len(name) + len(text)
@@ -134,7 +145,3 @@ class Recorder:
         if kind == "yield":
             kept = [["return", text] if name == "yield" else [name, text] for name, text in kept]
         self.emit((kind, line, depth, kept))
-
-
-def sorted_values(values):
-    return [[name, text] for name, text in values.items()]

@@ -1,7 +1,5 @@
 """Files that are as they were after every execution: the repository's, and the temporary folder."""
 
-# mypy: ignore-errors
-
 from __future__ import annotations
 
 import contextlib
@@ -12,7 +10,7 @@ import time
 from runners.harness.kept import open_file
 
 
-def wipe(folder, keep):
+def wipe(folder: str, keep: set[str]) -> bool:
     """Empty the temporary folder of what was not there at the start. Return whether that worked."""
     clean = True
     for name in os.listdir(folder):
@@ -37,9 +35,11 @@ class Tree:
 
     FILES, BYTES, MOMENT_NS = 20_000, 64 << 20, 50_000_000
 
-    def __init__(self, root):
+    def __init__(self, root: str) -> None:
         self.root = root
-        self.folders, self.files, self.seen = {}, {}, {}
+        self.folders: dict[str, tuple[int, frozenset[str]]] = {}  # mode, names
+        self.files: dict[str, tuple[int, bytes]] = {}  # mode, content
+        self.seen: dict[str, tuple[int, ...]] = {}
         left = self.BYTES
         for folder, folders, names in os.walk(root):
             self.folders[folder] = (os.lstat(folder).st_mode, frozenset([*folders, *names]))
@@ -51,13 +51,13 @@ class Tree:
                     raise OSError("the repository is too large to be put back after every execution")
                 self.files[path] = (os.lstat(path).st_mode, content)
 
-    def put(self, path, content):
+    def put(self, path: str, content: bytes) -> None:
         """Let a file have this content from now on."""
         full = os.path.join(self.root, path)
         self.files[full] = (self.files[full][0], content)
         self._write(full)
 
-    def restore(self):
+    def restore(self) -> bool:
         """Undo every change. Returns whether that was possible."""
         try:
             self._restore(self.root)
@@ -65,7 +65,7 @@ class Tree:
             return False
         return True
 
-    def _restore(self, folder):
+    def _restore(self, folder: str) -> None:
         mode, names = self.folders[folder]
         if os.lstat(folder).st_mode != mode:
             os.chmod(folder, mode & 0o7777)
@@ -83,7 +83,7 @@ class Tree:
             os.makedirs(path, exist_ok=True)
             self._restore(path)
 
-    def _unchanged(self, path):
+    def _unchanged(self, path: str) -> bool:
         now = os.lstat(path)
         sign = (now.st_mode, now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns)
         if self.seen.get(path) == sign:
@@ -95,14 +95,14 @@ class Tree:
             self.seen[path] = sign
         return True
 
-    def _content(self, path):
+    def _content(self, path: str) -> bytes:
         if os.path.islink(path):
             return os.fsencode(os.readlink(path))
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         with open_file(descriptor, "rb") as file:
             return file.read(self.BYTES)
 
-    def _write(self, path):
+    def _write(self, path: str) -> None:
         mode, content = self.files[path]
         self._remove(path)
         if mode & 0o170000 == 0o120000:
@@ -113,7 +113,7 @@ class Tree:
             file.write(content)
             os.fchmod(descriptor, mode & 0o7777)
 
-    def _remove(self, path):
+    def _remove(self, path: str) -> None:
         if os.path.isdir(path) and not os.path.islink(path):
             for folder, folders, _ in os.walk(path):
                 os.chmod(folder, 0o700)

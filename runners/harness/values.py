@@ -1,7 +1,5 @@
 """Values as text that no code of the repository helps to write."""
 
-# mypy: ignore-errors
-
 from __future__ import annotations
 
 import collections
@@ -11,25 +9,32 @@ import enum
 import fractions
 import sys
 import types
+from collections.abc import Callable, Iterable
+from typing import Any
 
 SCALAR_CHARS = 40
 VALUE_CHARS = 200
 
-class_name = type.__dict__["__name__"].__get__
+class_name: Callable[[type], str] = type.__dict__["__name__"].__get__
 _class_mro = type.__dict__["__mro__"].__get__
 _class_dict = type.__dict__["__dict__"].__get__
 _PLAIN = (bool, type(None), float, complex, range, decimal.Decimal, fractions.Fraction, datetime.date)
 PLAIN_TYPES = frozenset((*_PLAIN, datetime.datetime, datetime.time, datetime.timedelta, type(Ellipsis), slice))
-_SEQUENCES = {list: ("[", "]"), tuple: ("(", ")"), set: ("{", "}"), frozenset: ("frozenset({", "})")}
-MAPPINGS = {dict: "", collections.OrderedDict: "OrderedDict", collections.defaultdict: "defaultdict"}
+_SEQUENCES: dict[type, tuple[str, str]] = {
+    list: ("[", "]"),
+    tuple: ("(", ")"),
+    set: ("{", "}"),
+    frozenset: ("frozenset({", "})"),
+}
+MAPPINGS: dict[type, str] = {dict: "", collections.OrderedDict: "OrderedDict", collections.defaultdict: "defaultdict"}
 MAPPINGS[collections.Counter] = "Counter"
 SHOWN_ITEMS = 6
 UNINTERESTING = (types.FunctionType, types.ModuleType, types.BuiltinFunctionType, type)
 
 
-def safe_repr(value, depth=2):
+def safe_repr(value: Any, depth: int = 2) -> str:
     """Return a short text for `value` by its exact type; no method of a user's class ever runs."""
-    kind = type(value)
+    kind: Any = type(value)
     if kind is str or kind is bytes or kind is bytearray:
         text = repr(value if len(value) <= SCALAR_CHARS else value[:SCALAR_CHARS])
         return text if len(text) <= SCALAR_CHARS and len(value) <= SCALAR_CHARS else text[: SCALAR_CHARS - 2] + ".."
@@ -40,9 +45,8 @@ def safe_repr(value, depth=2):
         if kind is slice:
             return "slice(%s)" % ", ".join(safe_repr(part, 0) for part in (value.start, value.stop, value.step))
         if kind is decimal.Decimal or kind is fractions.Fraction:
-            return (
-                shortened(kind.__repr__(value), SCALAR_CHARS) if sys.getsizeof(value) < 400 else "<%s>" % kind.__name__
-            )
+            short = sys.getsizeof(value) < 400
+            return shortened(kind.__repr__(value), SCALAR_CHARS) if short else "<%s>" % kind.__name__
         if getattr(value, "tzinfo", None) is not None:  # the repr of a zone is the zone's own code
             return shortened(kind.__repr__(value.replace(tzinfo=None)), SCALAR_CHARS)
         return shortened(kind.__repr__(value), SCALAR_CHARS)
@@ -57,11 +61,12 @@ def safe_repr(value, depth=2):
     return _other(value, kind, depth)
 
 
-def shortened(text, limit):
+def shortened(text: str, limit: int) -> str:
+    """Return a text of at most `limit` characters."""
     return text if len(text) <= limit else text[: limit - 2] + ".."
 
 
-def _sequence(value, kind, depth):
+def _sequence(value: Any, kind: type, depth: int) -> str:
     left, right = _SEQUENCES.get(kind, ("deque([", "])"))
     if not value:
         return left + right if kind in (list, tuple, collections.deque) else kind.__name__ + "()"
@@ -76,7 +81,7 @@ def _sequence(value, kind, depth):
     return shortened(left + ", ".join(shown) + more + right, VALUE_CHARS)
 
 
-def _mapping(value, kind, depth):
+def _mapping(value: Any, kind: type, depth: int) -> str:
     name = MAPPINGS[kind]
     left, right = ("%s({" % name, "})") if name else ("{", "}")
     if depth <= 0 and value:
@@ -86,8 +91,8 @@ def _mapping(value, kind, depth):
     return shortened(left + ", ".join("%s: %s" % item for item in items) + more + right, VALUE_CHARS)
 
 
-def _first(values):
-    found = []
+def _first(values: Iterable[Any]) -> list[Any]:
+    found: list[Any] = []
     for item in values:
         if len(found) == SHOWN_ITEMS:
             break
@@ -95,14 +100,14 @@ def _first(values):
     return found
 
 
-def _exception(value, kind, depth):
+def _exception(value: BaseException, kind: type, depth: int) -> str:
     if kind.__module__ != "builtins":
         return class_name(kind)
     args = ", ".join(safe_repr(arg, depth - 1) for arg in value.args[:3])
     return shortened("%s(%s)" % (kind.__name__, args), VALUE_CHARS)
 
 
-def _other(value, kind, depth):
+def _other(value: Any, kind: type, depth: int) -> str:
     name = class_name(kind)
     if type(kind) is enum.EnumMeta:
         member = next((text for attribute, text in attributes_of(value) if attribute == "_name_"), None)
@@ -119,15 +124,15 @@ def _other(value, kind, depth):
     return shortened("%s(%s)" % (name, ", ".join(shown)), VALUE_CHARS) if shown else "<%s>" % name
 
 
-_readers = {}
+_readers: dict[type, list[tuple[str, Any]]] = {}
 
 
-def attributes_of(value):
+def attributes_of(value: Any) -> list[tuple[str, Any]]:
     """Return (name, value) of the attributes stored in an object itself, without running any code of its class."""
     kind = type(value)
     readers = _readers.get(kind)
     if readers is None:
-        found = {}
+        found: dict[str, Any] = {}
         for base in _class_mro(kind):
             for name, member in _class_dict(base).items():
                 if name == "__dict__" or type(member) is types.MemberDescriptorType:
@@ -137,7 +142,7 @@ def attributes_of(value):
             for name, member in found.items()
             if type(member) in (types.GetSetDescriptorType, types.MemberDescriptorType)
         ]
-    pairs = []
+    pairs: list[tuple[str, Any]] = []
     for name, member in readers:
         try:
             stored = member.__get__(value)

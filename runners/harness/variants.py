@@ -1,7 +1,5 @@
 """Variants of the target: a whole patched file becomes the code of one function, by a swap or by an import."""
 
-# mypy: ignore-errors
-
 from __future__ import annotations
 import __future__
 
@@ -13,27 +11,39 @@ import operator
 import os
 import types
 import warnings
+from types import CodeType
+from typing import Any
 
 from runners.harness.injected import FRONTIER, SENTINEL
-from runners.harness.probes import find_function, instrument_function, is_docstring, starting_line
+from runners.harness.probes import (
+    Function,
+    find_chain,
+    find_function,
+    instrument_function,
+    is_docstring,
+    starting_line,
+)
+
+Functions = list[tuple[types.FunctionType, int]]  # each with its place in the chain
 
 
 class Variants:
     """The target function, and how a whole patched file becomes the code of that one function."""
 
-    def __init__(self, root, path, qualname, first_line, source):
+    def __init__(self, root: str, path: str, qualname: str, first_line: int, source: bytes) -> None:
         self.file = os.path.join(root, path)
         self.path, self.qualname, self.first_line, self.source = path, qualname, first_line, source
         tree = ast.parse(source)
-        self.chain = find_function(tree, qualname, first_line)
-        self.generator = _yields(self.chain[-1])
-        self.original, self.refusal = [], ""
+        self.chain = find_chain(tree, qualname, first_line)
+        self.generator = _yields(find_function(tree, qualname, first_line))
+        self.original: list[CodeType] = []
+        self.refusal = ""
         try:
             self._split(source, tree)
         except (LookupError, SyntaxError) as error:
             self.refusal = str(error)
 
-    def _split(self, source, tree):
+    def _split(self, source: bytes, tree: ast.Module) -> None:
         """Find what lies around the outermost function; raise LookupError when it cannot be compiled alone."""
         self.flags = compile(tree, self.file, "exec", dont_inherit=True).co_flags & _FUTURE
         self.outer = next(n for n, node in enumerate(self.chain) if not isinstance(node, ast.ClassDef))
@@ -52,7 +62,7 @@ class Variants:
             self.original, self.skeleton = self.codes(tree), self._skeleton(tree)
         self.code = self.original[-1]
 
-    def refuses(self):
+    def refuses(self) -> str:
         """Say why the code of this function cannot be swapped, judging by its text; "" if it can."""
         if self.refusal:
             return self.refusal
@@ -64,10 +74,12 @@ class Variants:
                     return "decorated with %s" % word
         return ""
 
-    def transform(self, tree, first_line=None, trace=False, sentinel=False):
+    def transform(
+        self, tree: ast.AST, first_line: int | None = None, trace: bool = False, sentinel: bool = False
+    ) -> None:
         """Change a parsed variant in place: sentinel first, a generator stays one, probes if asked."""
         try:
-            node = find_function(tree, self.qualname, self.first_line if first_line is None else first_line)[-1]
+            node = find_function(tree, self.qualname, self.first_line if first_line is None else first_line)
         except LookupError:
             return
         place = 1 if is_docstring(node.body[0]) else 0
@@ -84,21 +96,21 @@ class Variants:
             instrument_function(node)
             ast.fix_missing_locations(tree)
 
-    def unit(self, source):
+    def unit(self, source: bytes) -> ast.Module:
         """Return the tree of the outermost function around the target, alone but under its own names."""
         if not (source.startswith(self.prefix) and source.endswith(self.suffix)):
             raise LookupError("the file differs outside of the function")
         text = source[len(self.prefix) : len(source) - len(self.suffix)]
         tree = ast.parse(b"".join(self.headers) + text)
         ast.increment_lineno(tree, self.unit_line - len(self.headers) - 1)
-        node = tree.body[0] if len(self.headers) > self.outer else tree
+        node: Any = tree.body[0] if len(self.headers) > self.outer else tree
         for kind in self.chain[: self.outer + 1]:
             if len(node.body) != 1 or type(node.body[0]) is not type(kind) or node.body[0].name != kind.name:
                 raise LookupError("the text does not stay inside the function")
             node = node.body[0]
         return tree
 
-    def codes(self, tree):
+    def codes(self, tree: ast.Module) -> list[CodeType]:
         """Compile a tree; return the code objects from the outermost function to the target."""
         codes, code = [], compile(tree, self.file, "exec", flags=self.flags, dont_inherit=True)
         for node in self.chain:
@@ -111,7 +123,7 @@ class Variants:
             codes.append(code)
         return codes[self.outer :]
 
-    def swap(self, functions, source, trace=False, sentinel=False):
+    def swap(self, functions: Functions, source: bytes, trace: bool = False, sentinel: bool = False) -> None:
         """Give every function object the code of a variant; raise LookupError if that is not the same as importing."""
         with warnings.catch_warnings():  # importing would show them to the tests, and may be what they fail on
             warnings.simplefilter("error")
@@ -126,25 +138,25 @@ class Variants:
         for function, place in functions:
             function.__code__ = codes[place]
 
-    def _same_scope(self, tree, codes):
+    def _same_scope(self, tree: ast.Module, codes: list[CodeType]) -> list[CodeType]:
         """Return the codes with the free variables that the variant no longer names, named where nothing runs."""
         missing = set(self.code.co_freevars) - set(codes[-1].co_freevars)
         if not missing:
             return codes
-        node = find_function(tree, self.qualname, self.first_line)[-1]
+        node = find_function(tree, self.qualname, self.first_line)
         names = ast.Tuple([ast.Name(name, ast.Load()) for name in sorted(missing)], ast.Load())
         node.body.append(_dead(ast.Expr(names), node.body[-1]))
         ast.fix_missing_locations(tree)
         return self.codes(tree)
 
-    def _skeleton(self, tree):
-        node = find_function(tree, self.qualname, self.first_line)[-1]
+    def _skeleton(self, tree: ast.Module) -> str:
+        node = find_function(tree, self.qualname, self.first_line)
         body, node.body = node.body, []
         text = ast.dump(tree)
         node.body = body
         return text
 
-    def functions(self):
+    def functions(self) -> Functions:
         """Return (function object, place in the chain) for all that live in this process."""
         places = {code.co_firstlineno: place for place, code in enumerate(self.original)}
         real = os.path.realpath(self.file)
@@ -158,7 +170,7 @@ class Variants:
                         found.append((candidate, place))
         return found
 
-    def copied(self, functions):
+    def copied(self, functions: Functions) -> str:
         """Say how their code lives on elsewhere, where a swap would not reach it; "" if it does not."""
         if any(function.__code__.co_code != self.original[place].co_code for function, place in functions):
             return "its code was changed when it was imported"
@@ -173,24 +185,26 @@ class Variants:
                         return "its code was copied"
         return ""
 
-    def hook_import(self, source, trace, sentinel):
+    def hook_import(self, source: bytes, trace: bool, sentinel: bool) -> None:
         """Make the next import of the target's file compile `source`, with probes or sentinel as asked."""
         real = os.path.realpath(self.file)
         plain = importlib.machinery.SourceFileLoader.source_to_code
 
-        def source_to_code(loader, data, path, *args, **options):
+        def source_to_code(loader: Any, data: Any, path: Any, *args: Any, **options: Any) -> Any:
             if os.path.realpath(os.fspath(path)) != real:
                 return plain(loader, data, path, *args, **options)
             tree = ast.parse(source, os.fspath(path))
             self.transform(tree, trace=trace, sentinel=sentinel)
             return compile(tree, path, "exec", dont_inherit=True)
 
-        importlib.machinery.SourceFileLoader.source_to_code = source_to_code
-        from _pytest.assertion import rewrite
-
+        loader_class: Any = importlib.machinery.SourceFileLoader
+        loader_class.source_to_code = source_to_code
+        rewrite: Any = importlib.import_module("_pytest.assertion.rewrite")
         rewriting = rewrite.rewrite_asserts
 
-        def rewrite_asserts(module, data, module_path=None, *args, **options):
+        def rewrite_asserts(
+            module: ast.Module, data: bytes, module_path: str | None = None, *args: Any, **options: Any
+        ) -> Any:
             if module_path is not None and os.path.realpath(module_path) == real:
                 self.transform(module, trace=trace, sentinel=sentinel)
             return rewriting(module, data, module_path, *args, **options)
@@ -198,7 +212,7 @@ class Variants:
         rewrite.rewrite_asserts = rewrite_asserts
 
 
-def _holders(codes):
+def _holders(codes: dict[int, CodeType]) -> list[object]:
     """Return what holds one of the code objects (by id), other than functions and the constants of a code object."""
     ours = {id(codes)}
     inner = list(codes.values())
@@ -219,18 +233,18 @@ _SWAPPABLE_DECORATORS = frozenset(
 )
 
 
-def _indent(line):
+def _indent(line: bytes) -> bytes:
     return line[: len(line) - len(line.lstrip())]
 
 
-def _dead(statement, where):
+def _dead(statement: ast.stmt, where: ast.stmt) -> ast.stmt:
     """Return a statement that never runs but keeps the compiler's view of a function's scope."""
     return ast.copy_location(ast.If(ast.Constant(0), [ast.copy_location(statement, where)], []), where)
 
 
-def _yields(function):
+def _yields(function: Function) -> bool:
     """Say whether a function's own body yields."""
-    nodes = list(function.body)
+    nodes: list[ast.AST] = list(function.body)
     while nodes:
         node = nodes.pop()
         if isinstance(node, (ast.Yield, ast.YieldFrom)):
@@ -240,5 +254,5 @@ def _yields(function):
     return False
 
 
-def _calls_frontier(function):
+def _calls_frontier(function: Function) -> bool:
     return any(isinstance(node, ast.Name) and node.id == FRONTIER for node in ast.walk(function))
