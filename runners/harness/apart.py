@@ -46,7 +46,8 @@ class Asker:
             raise self._exception(answer["e"], getframe(1).f_globals)
         if "n" in answer:
             raise self._unasked("result", str(answer["n"])[:300])
-        raise RuntimeError("the function's process ended: %s" % str(answer.get("why"))[:300])
+        why = str(answer.get("why"))[:300]
+        raise RuntimeError(f"the function's process ended: {why}")
 
     def _hear(self) -> Message:
         heard = b""
@@ -66,14 +67,14 @@ class Asker:
 
     def _unasked(self, what: str, why: str) -> RuntimeError:
         self.emit({"k": "unasked", "w": what, "m": why})
-        return RuntimeError("the call cannot cross to another process: %s" % why)
+        return RuntimeError(f"the call cannot cross to another process: {why}")
 
     def _mutate(self, given: list[Any], sent: Any, after: Any) -> None:
         """Do to the arguments what the function did to its own copies of them."""
         if after is None or after == sent:
             return
         left = self._checked(after)
-        pairs = list(zip(given[0], left[0])) + [(item, left[1].get(key)) for key, item in given[1].items()]  # noqa: B905
+        pairs = list(zip(given[0], left[0])) + [(item, left[1].get(key)) for key, item in given[1].items()]
         for old, new in pairs:
             if type(old) is not type(new) or old == new:
                 continue
@@ -90,7 +91,7 @@ class Asker:
         name, args = told
         kind = known.get(name, getattr(builtins, name, None)) if isinstance(name, str) else None
         if not (isinstance(kind, type) and issubclass(kind, Exception)):
-            return self._unasked("result", "it raises %s" % str(name)[:100])
+            return self._unasked("result", f"it raises {str(name)[:100]}")
         args = tuple(self._checked(args))
         if kind.__module__ == "builtins":
             return kind(*args)
@@ -109,7 +110,7 @@ def serve_function(root: str, request: Message, ear: int, send: int) -> NoReturn
         for part in request["qualname"].split("."):
             function = getattr(function, part)
     except BaseException as error:
-        emit({"k": "refused", "why": "%s: %s" % (type(error).__name__, text_of(error))})
+        emit({"k": "refused", "why": f"{type(error).__name__}: {text_of(error)}"})
         exit_now(0)
     emit({"k": "ready"})
     pending = b""
@@ -132,15 +133,15 @@ def _answer(function: Callable[..., Any], data: Any) -> Message:
         try:
             answer["e"] = [class_name(type(error)), to_plain(list(error.args))]
         except NotPlain as why:
-            answer["n"] = "its exception holds %s" % why
+            answer["n"] = f"its exception holds {why}"
     except BaseException as error:
-        answer["why"] = "it raised %s" % class_name(type(error))
+        answer["why"] = f"it raised {class_name(type(error))}"
     else:
         mutable = [place for place, item in enumerate(positional) if item is value and type(item) in (list, dict, set)]
         try:
             answer.update({"s": mutable[0]} if mutable else {"v": to_plain(value)})
         except NotPlain as why:
-            answer["n"] = "its result holds %s" % why
+            answer["n"] = f"its result holds {why}"
     with contextlib.suppress(NotPlain):
         answer["p"] = to_plain([positional, keywords])
     return answer

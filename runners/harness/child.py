@@ -65,9 +65,8 @@ class Child:
             yield from self._take()
 
     def _more(self) -> bool:
-        return (
-            self.why == "exited" and bool(select.select([self.descriptor], [], [], 0)[0]) and not self.buffer == b"\0"
-        )
+        open_still = self.why == "exited" and self.buffer != b"\0"
+        return open_still and bool(select.select([self.descriptor], [], [], 0)[0])
 
     def _take(self) -> Iterator[bytes]:
         try:

@@ -117,7 +117,7 @@ class Comparison:
             if room:
                 self._compare(getframe(1))
         except Exception as error:
-            self.emit({"k": "uncompared", "m": "%s: %s" % (type(error).__name__, text_of(error)[:COMPARE_CHARS])})
+            self.emit({"k": "uncompared", "m": f"{type(error).__name__}: {text_of(error)[:COMPARE_CHARS]}"})
             self.calls, self.examples = 0, []
         finally:
             self.busy = False
@@ -170,7 +170,7 @@ class Comparison:
                 return found[0]
             if attempt == 0:
                 self.functions = self.variants.functions()
-        raise LookupError("%d functions share this code" % len(found))
+        raise LookupError(f"{len(found)} functions share this code")
 
     def _ask(
         self, function: Callable[..., Any], number: int, inputs: Sequence[Input], outcome_of: OutcomeOf[Input]
@@ -223,7 +223,7 @@ class Comparison:
             for other, sources in self.beside:
                 self._swap_beside(other, sources[0], sources[number])
         except BaseException as error:
-            line = ["refused", "%s: %s" % (type(error).__name__, text_of(error)[:COMPARE_CHARS]), ""]
+            line = ["refused", f"{type(error).__name__}: {text_of(error)[:COMPARE_CHARS]}", ""]
             write(send, json.dumps(line).encode() + b"\n")
             return
         last = len(inputs) - 1
@@ -237,7 +237,7 @@ class Comparison:
         if source != original:
             functions = variants.functions()
             if not functions:
-                raise LookupError("%s is not imported" % variants.qualname)
+                raise LookupError(f"{variants.qualname} is not imported")
             variants.swap(functions, source)
 
 
@@ -246,7 +246,7 @@ def comparison_for(root: str, request: Message | None, emit: Emit) -> Comparison
     try:
         return Comparison(root, request, emit) if request else None
     except (LookupError, SyntaxError, ValueError, OSError) as error:
-        emit({"k": "uncompared", "m": "%s: %s" % (type(error).__name__, error)})
+        emit({"k": "uncompared", "m": f"{type(error).__name__}: {error}"})
         return None
 
 
@@ -260,7 +260,7 @@ def _quiet_fork() -> int:
 def _kept_waiting(pid: int) -> bool:
     """Say whether a child wants to run and has not had its time on a processor, as far as the kernel tells."""
     try:
-        with open_file("/proc/%d/stat" % pid, "rb") as stream:
+        with open_file(f"/proc/{pid}/stat", "rb") as stream:
             fields = stream.read().rpartition(b")")[2].split()
         used = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
     except (OSError, ValueError, IndexError):

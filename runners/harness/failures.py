@@ -35,7 +35,8 @@ def doctest_text(error: BaseException) -> str:
         return ""
     example = first.example
     source, want = example.source.strip(), example.want.strip()
-    return ("%s: expected %s, got %s" % (source, want or "nothing", first.got.strip() or "nothing"))[:MESSAGE_CHARS]
+    got = first.got.strip() or "nothing"
+    return f"{source}: expected {want or 'nothing'}, got {got}"[:MESSAGE_CHARS]
 
 
 def _multiple_doctest_failures() -> tuple[type, ...]:

@@ -30,18 +30,19 @@ def _walk(value: Any, parts: list[str], seen: dict[int, int]) -> None:
     if len(parts) >= COMPARE_NODES:
         return
     if kind is float:
-        parts.append("float %.12g" % value)
+        parts.append(f"float {value:.12g}")
     elif kind is str or kind is bytes or kind is bytearray:
-        parts.append("%s %r" % (kind.__name__, value[:10_000]))
+        parts.append(f"{kind.__name__} {value[:10_000]!r}")
     elif kind is int:
-        parts.append("int %x" % value if value.bit_length() < 10_000 else "int of %d bits" % value.bit_length())
+        bits = value.bit_length()
+        parts.append(f"int {value:x}" if bits < 10_000 else f"int of {bits} bits")
     elif kind in PLAIN_TYPES or isinstance(value, type):
-        parts.append("%s %s" % (class_name(kind), safe_repr(value)))
+        parts.append(f"{class_name(kind)} {safe_repr(value)}")
     elif id(value) in seen:
-        parts.append("seen %d" % seen[id(value)])
+        parts.append(f"seen {seen[id(value)]}")
     else:
         seen[id(value)] = len(seen)
-        parts.append("%s(" % class_name(kind))
+        parts.append(f"{class_name(kind)}(")
         _walk_inside(value, kind, parts, seen)
         parts.append(")")
 

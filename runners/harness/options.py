@@ -29,7 +29,7 @@ def tame(options: Any) -> None:
 
 def pytest_arguments(root: str, files: Iterable[str], extra: Iterable[str], tmp: str = "") -> list[str]:
     """Return the arguments of a run. The cache is an empty one: what failed here before must not choose the tests."""
-    cache = os.path.join(tmp or "/tmp", ".egcfg-cache-%d" % os.getpid())
+    cache = os.path.join(tmp or "/tmp", f".egcfg-cache-{os.getpid()}")
     return ["--rootdir=" + root, "-o", "cache_dir=" + cache, "--continue-on-collection-errors", *extra, *files]
 
 

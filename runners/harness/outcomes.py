@@ -39,8 +39,8 @@ def call_text(names: list[str], arguments: Arguments) -> str:
         name = names[place] if place < len(names) else ""
         if place == 0 and name == "cls":
             continue
-        parts.append("%s=%s" % (name, _told(value)) if name == "self" else _told(value))
-    parts += ["%s=%s" % (name, _told(value)) for name, value in keywords.items()]
+        parts.append(f"{name}={_told(value)}" if name == "self" else _told(value))
+    parts += [f"{name}={_told(value)}" for name, value in keywords.items()]
     return shortened(", ".join(parts), COMPARE_CHARS)
 
 
@@ -49,8 +49,8 @@ def _told(value: Any) -> str:
     attributes = attributes_of(value) if type(type(value)) is type and type(value).__module__ != "builtins" else []
     if not attributes or type(value) in MAPPINGS or isinstance(value, (BaseException, type)):
         return shortened(safe_repr(value, 3), COMPARE_CHARS)
-    shown = ("%s=%s" % (name, safe_repr(item, 2)) for name, item in attributes[:SHOWN_ITEMS])
-    return shortened("%s(%s)" % (class_name(type(value)), ", ".join(shown)), COMPARE_CHARS)
+    shown = ", ".join(f"{name}={safe_repr(item, 2)}" for name, item in attributes[:SHOWN_ITEMS])
+    return shortened(f"{class_name(type(value))}({shown})", COMPARE_CHARS)
 
 
 def copy_of(value: Any) -> Any:
@@ -69,7 +69,7 @@ def outcome_of_call(function: Callable[..., Any], arguments: Arguments) -> list[
     try:
         value = _run_out(function(*positional, **keywords))
     except SystemExit as error:
-        return ["raise", "SystemExit(%s)" % safe_repr(error.code), "SystemExit"]
+        return ["raise", f"SystemExit({safe_repr(error.code)})", "SystemExit"]
     except Exception as error:
         return ["raise", shortened(safe_repr(error, 3), COMPARE_CHARS), class_name(type(error))]
     return ["value", _told(value), fingerprint([value, positional, sorted(keywords.items())])]

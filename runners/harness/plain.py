@@ -59,10 +59,10 @@ def _pack_number_or_date(value: Any, kind: type) -> list[Any]:
     if kind is datetime.timedelta:
         return ["T", value.days, value.seconds, value.microseconds]
     for mark, known in _DATES.items():
-        if kind is known and type(getattr(value, "tzinfo", None)) in (type(None), datetime.timezone):
-            if not getattr(value, "fold", 0):
-                return [mark, value.isoformat()]
-    raise NotPlain("a value of class %s" % class_name(kind))
+        crosses = type(getattr(value, "tzinfo", None)) in (type(None), datetime.timezone)
+        if kind is known and crosses and not getattr(value, "fold", 0):
+            return [mark, value.isoformat()]
+    raise NotPlain(f"a value of class {class_name(kind)}")
 
 
 def from_plain(data: Any) -> Any:

@@ -54,7 +54,7 @@ def find_chain(tree: ast.AST, qualname: str, first_line: int) -> list[Definition
 
     found = search(tree, "", [])
     if not found:
-        raise LookupError("no function %s at line %d" % (qualname, first_line))
+        raise LookupError(f"no function {qualname} at line {first_line}")
     return found
 
 
@@ -64,7 +64,7 @@ def starting_line(node: Definition) -> int:
 
 
 def _probe(name: str, line: int, *arguments: ast.expr) -> ast.Call:
-    call = ast.Call(ast.Name("__egcfg_%s__" % name, ast.Load()), [*arguments], [])
+    call = ast.Call(ast.Name(f"__egcfg_{name}__", ast.Load()), [*arguments], [])
     call.lineno = call.end_lineno = line
     call.col_offset = call.end_col_offset = 0
     return call

@@ -15,7 +15,7 @@ from runners.harness.syscalls import PR_SET_DUMPABLE, PR_SET_PDEATHSIG, prctl
 def children() -> set[int]:
     """Return the ids of this process's children, orphans of its descendants included."""
     try:
-        with open_file("/proc/self/task/%d/children" % os.getpid(), "rb") as file:
+        with open_file(f"/proc/self/task/{os.getpid()}/children", "rb") as file:
             return {int(pid) for pid in file.read().split()}
     except OSError:
         return {pid for pid in _processes() if _parent(pid) == os.getpid()}
@@ -27,7 +27,7 @@ def _processes() -> list[int]:
 
 def _parent(pid: int) -> int:
     try:
-        with open_file("/proc/%d/stat" % pid, "rb") as file:
+        with open_file(f"/proc/{pid}/stat", "rb") as file:
             return int(file.read().rpartition(b")")[2].split()[1])
     except (OSError, ValueError, IndexError):
         return 0

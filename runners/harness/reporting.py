@@ -93,7 +93,7 @@ class Reporter:
         outcome: Any = yield
         error = outcome.excinfo
         if error is not None and issubclass(error[0], SystemExit):  # else one module ends the whole run
-            text = "SystemExit: %s at import" % (error[1].code,)
+            text = f"SystemExit: {error[1].code!s} at import"
             self._uncollected(collector.nodeid, "SystemExit", text, self.places.frames(error[2]))
             outcome.force_result(self.pytest.CollectReport(collector.nodeid, "failed", text, []))
         elif error is None and outcome.get_result().outcome == "failed":
@@ -108,7 +108,7 @@ class Reporter:
         if excinfo.type.__name__ == "CollectError":  # what pytest wraps says more
             cause = cause.__cause__ or cause.__context__ or cause
         name = type(cause).__name__
-        self._uncollected(node, name, "%s: %s" % (name, text_of(cause)), self.places.frames(cause.__traceback__))
+        self._uncollected(node, name, f"{name}: {text_of(cause)}", self.places.frames(cause.__traceback__))
 
     def _uncollected(self, node: str, kind: str, message: str, frames: list[list[Any]]) -> None:
         self.emit({"k": "collect_error", "n": node, "e": kind, "m": message[-MESSAGE_CHARS:], "f": frames})

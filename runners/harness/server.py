@@ -82,7 +82,7 @@ class Server:
             try:
                 getattr(self, "do_" + request["op"])(request)
             except Exception as error:
-                self.host.reply({"k": "error", "why": "%s: %s" % (type(error).__name__, error)})
+                self.host.reply({"k": "error", "why": f"{type(error).__name__}: {error}"})
         self._drop()
         exit_now(0)
 
@@ -123,7 +123,7 @@ class Server:
 
     def do_suite(self, request: Message) -> None:
         """Run pytest once in a child and pass on what it says."""
-        output = os.path.join(self.tmp or "/tmp", ".egcfg-output-%d" % os.getpid())
+        output = os.path.join(self.tmp or "/tmp", f".egcfg-output-{os.getpid()}")
         child = self._fork_suite(request, output)
         end = monotonic() + request["suite_timeout"]
         self._pass_on(child, request, end)

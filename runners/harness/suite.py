@@ -55,7 +55,7 @@ def run_suite(root: str, request: Message, descriptor: int, tmp: str, ear: int) 
         emit({"k": "done", "status": status})
     except BaseException as error:
         with contextlib.suppress(BaseException):
-            emit({"k": "internal", "m": "%s: %s" % (type(error).__name__, error)})
+            emit({"k": "internal", "m": f"{type(error).__name__}: {error!s}"})
     finally:
         with contextlib.suppress(BaseException):
             sys.stdout.flush()

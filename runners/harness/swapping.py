@@ -25,9 +25,9 @@ class Watch:
 
         def profile(frame: FrameType, event: str, _argument: object) -> None:
             seen = frame.f_code
-            if event == "call" and seen.co_firstlineno == line and seen.co_name == name:
-                if os.path.realpath(seen.co_filename) == real:
-                    self.called = True
+            same = event == "call" and seen.co_firstlineno == line and seen.co_name == name
+            if same and os.path.realpath(seen.co_filename) == real:
+                self.called = True
 
         self.profile = profile
         threading.setprofile(profile)
@@ -63,7 +63,7 @@ def shares_state(descriptors: Collection[str]) -> str:
                 return "a file or socket is open after collection"
     with open_file("/proc/self/status") as file:
         threads = next(int(line.split()[1]) for line in file if line.startswith("Threads"))
-    return "%d threads are running" % threads if threads != 1 else ""
+    return f"{threads} threads are running" if threads != 1 else ""
 
 
 def foreign_modules(before: Collection[str], places: Places) -> list[str]:
@@ -72,9 +72,9 @@ def foreign_modules(before: Collection[str], places: Places) -> list[str]:
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)
         spec = getattr(module, "__spec__", None)
-        if name not in before and isinstance(file, str) and getattr(spec, "name", None) == name:
-            if not places.relative(file) and type(getattr(spec, "loader", None)).__module__.startswith(
-                "_frozen_importlib"
-            ):
-                found.append(name)
+        if name in before or not isinstance(file, str) or getattr(spec, "name", None) != name:
+            continue
+        loaded_by = type(getattr(spec, "loader", None)).__module__
+        if not places.relative(file) and loaded_by.startswith("_frozen_importlib"):
+            found.append(name)
     return found

@@ -40,13 +40,14 @@ def safe_repr(value: Any, depth: int = 2) -> str:
         return text if len(text) <= SCALAR_CHARS and len(value) <= SCALAR_CHARS else text[: SCALAR_CHARS - 2] + ".."
     if kind is int:
         bits = value.bit_length()
-        return "<int %d bits>" % bits if bits > 200 else shortened(repr(value), SCALAR_CHARS)
+        return f"<int {bits} bits>" if bits > 200 else shortened(repr(value), SCALAR_CHARS)
     if kind in PLAIN_TYPES:
         if kind is slice:
-            return "slice(%s)" % ", ".join(safe_repr(part, 0) for part in (value.start, value.stop, value.step))
+            parts = ", ".join(safe_repr(part, 0) for part in (value.start, value.stop, value.step))
+            return f"slice({parts})"
         if kind is decimal.Decimal or kind is fractions.Fraction:
             short = sys.getsizeof(value) < 400
-            return shortened(kind.__repr__(value), SCALAR_CHARS) if short else "<%s>" % kind.__name__
+            return shortened(kind.__repr__(value), SCALAR_CHARS) if short else f"<{kind.__name__}>"
         if getattr(value, "tzinfo", None) is not None:  # the repr of a zone is the zone's own code
             return shortened(kind.__repr__(value.replace(tzinfo=None)), SCALAR_CHARS)
         return shortened(kind.__repr__(value), SCALAR_CHARS)
@@ -57,7 +58,7 @@ def safe_repr(value: Any, depth: int = 2) -> str:
     if issubclass(kind, BaseException):
         return _exception(value, kind, depth)
     if isinstance(value, type):
-        return "<class %s>" % class_name(value)
+        return f"<class {class_name(value)}>"
     return _other(value, kind, depth)
 
 
@@ -75,20 +76,22 @@ def _sequence(value: Any, kind: type, depth: int) -> str:
     shown = [safe_repr(item, depth - 1) for item in _first(value)]
     if kind is set or kind is frozenset:
         shown.sort()  # the order of a set depends on the hash seed
-    more = (
-        ", .. %d in all" % len(value) if len(value) > SHOWN_ITEMS else "," if kind is tuple and len(value) == 1 else ""
-    )
+    more = _more(len(value)) or ("," if kind is tuple and len(value) == 1 else "")
     return shortened(left + ", ".join(shown) + more + right, VALUE_CHARS)
 
 
 def _mapping(value: Any, kind: type, depth: int) -> str:
     name = MAPPINGS[kind]
-    left, right = ("%s({" % name, "})") if name else ("{", "}")
+    left, right = (f"{name}({{", "})") if name else ("{", "}")
     if depth <= 0 and value:
         return left + ".." + right
     items = ((safe_repr(key, depth - 1), safe_repr(item, depth - 1)) for key, item in _first(dict.items(value)))
-    more = ", .. %d in all" % len(value) if len(value) > SHOWN_ITEMS else ""
-    return shortened(left + ", ".join("%s: %s" % item for item in items) + more + right, VALUE_CHARS)
+    shown = ", ".join(f"{key}: {item}" for key, item in items)
+    return shortened(left + shown + _more(len(value)) + right, VALUE_CHARS)
+
+
+def _more(count: int) -> str:
+    return f", .. {count} in all" if count > SHOWN_ITEMS else ""
 
 
 def _first(values: Iterable[Any]) -> list[Any]:
@@ -104,24 +107,24 @@ def _exception(value: BaseException, kind: type, depth: int) -> str:
     if kind.__module__ != "builtins":
         return class_name(kind)
     args = ", ".join(safe_repr(arg, depth - 1) for arg in value.args[:3])
-    return shortened("%s(%s)" % (kind.__name__, args), VALUE_CHARS)
+    return shortened(f"{kind.__name__}({args})", VALUE_CHARS)
 
 
 def _other(value: Any, kind: type, depth: int) -> str:
     name = class_name(kind)
     if type(kind) is enum.EnumMeta:
         member = next((text for attribute, text in attributes_of(value) if attribute == "_name_"), None)
-        return "%s.%s" % (name, member) if type(member) is str else "<%s>" % name
+        return f"{name}.{member}" if type(member) is str else f"<{name}>"
     numpy = sys.modules.get("numpy")
     if numpy is not None and kind is getattr(numpy, "ndarray", None):
         first = ", ".join(safe_repr(item, 0) for item in value.ravel()[:SHOWN_ITEMS].tolist())
-        return shortened("array(%s %s [%s])" % (value.shape, value.dtype, first), VALUE_CHARS)
+        return shortened(f"array({value.shape} {value.dtype} [{first}])", VALUE_CHARS)
     if numpy is not None and getattr(kind, "__module__", "") == "numpy" and hasattr(kind, "item"):
         return safe_repr(value.item(), 0)
     if depth < 2:
-        return "<%s>" % name
-    shown = ["%s=%s" % (key, safe_repr(item, 0)) for key, item in attributes_of(value)[:SHOWN_ITEMS]]
-    return shortened("%s(%s)" % (name, ", ".join(shown)), VALUE_CHARS) if shown else "<%s>" % name
+        return f"<{name}>"
+    shown = ", ".join(f"{key}={safe_repr(item, 0)}" for key, item in attributes_of(value)[:SHOWN_ITEMS])
+    return shortened(f"{name}({shown})", VALUE_CHARS) if shown else f"<{name}>"
 
 
 _readers: dict[type, list[tuple[str, Any]]] = {}

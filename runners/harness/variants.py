@@ -71,7 +71,7 @@ class Variants:
                 name = decorator.func if isinstance(decorator, ast.Call) else decorator
                 word = name.attr if isinstance(name, ast.Attribute) else getattr(name, "id", "?")
                 if word not in _SWAPPABLE_DECORATORS:
-                    return "decorated with %s" % word
+                    return f"decorated with {word}"
         return ""
 
     def transform(
@@ -118,7 +118,7 @@ class Variants:
             found = [c for c in code.co_consts if isinstance(c, types.CodeType) and c.co_name == node.name]
             exact = [c for c in found if c.co_firstlineno == line or isinstance(node, ast.ClassDef)]
             if len(exact) != 1:
-                raise LookupError("%s is not there exactly once" % node.name)
+                raise LookupError(f"{node.name} is not there exactly once")
             code = exact[0]
             codes.append(code)
         return codes[self.outer :]
@@ -132,7 +132,7 @@ class Variants:
                 raise LookupError("the signature differs")
             self.transform(tree, trace=trace, sentinel=sentinel)
             codes = self._same_scope(tree, self.codes(tree))
-        for old, new in zip(self.original, codes):  # noqa: B905 (not in Python 3.9)
+        for old, new in zip(self.original, codes):
             if old.co_freevars != new.co_freevars or (old.co_flags ^ new.co_flags) & 0x2A0:
                 raise LookupError("the variant closes over other variables or is of another kind")
         for function, place in functions:
@@ -165,9 +165,9 @@ class Variants:
             if type(candidate) is types.FunctionType:
                 code = candidate.__code__
                 place = places.get(code.co_firstlineno)
-                if place is not None and code.co_name == self.original[place].co_name:
-                    if os.path.realpath(code.co_filename) == real:
-                        found.append((candidate, place))
+                named = place is not None and code.co_name == self.original[place].co_name
+                if named and place is not None and os.path.realpath(code.co_filename) == real:
+                    found.append((candidate, place))
         return found
 
     def copied(self, functions: Functions) -> str:
@@ -176,13 +176,14 @@ class Variants:
             return "its code was changed when it was imported"
         if _holders({id(function.__code__): function.__code__ for function, _ in functions}):
             return "something holds its code"
+        lines = {code.co_firstlineno for code in self.original}
         known = {code.co_code: code.co_name for code in self.original}
         for candidate in gc.get_objects():
             if type(candidate) is types.FunctionType:
                 code = candidate.__code__
-                if code.co_name != known.get(code.co_code, code.co_name) and code.co_filename.endswith(self.path):
-                    if code.co_firstlineno in (original.co_firstlineno for original in self.original):
-                        return "its code was copied"
+                renamed = code.co_name != known.get(code.co_code, code.co_name)
+                if renamed and code.co_filename.endswith(self.path) and code.co_firstlineno in lines:
+                    return "its code was copied"
         return ""
 
     def hook_import(self, source: bytes, trace: bool, sentinel: bool) -> None:
@@ -228,8 +229,8 @@ def _holders(codes: dict[int, CodeType]) -> list[object]:
 _FEATURES = [getattr(__future__, name).compiler_flag for name in __future__.all_feature_names]
 _FUTURE = functools.reduce(operator.or_, _FEATURES) & ~0x10  # but CO_NESTED, which every inner function has
 _SWAPPABLE_DECORATORS = frozenset(
-    "staticmethod classmethod property setter deleter getter lru_cache cache cached_property contextmanager "
-    "asynccontextmanager abstractmethod override final wraps".split()
+    {"staticmethod", "classmethod", "property", "setter", "deleter", "getter", "lru_cache", "cache", "cached_property"}
+    | {"contextmanager", "asynccontextmanager", "abstractmethod", "override", "final", "wraps"}
 )
 
 

@@ -79,10 +79,10 @@ class Zygote:
             status = int(pytest_main(arguments, plugins=plugins))
             if self.role == "child":
                 self._finish(status)
-            send_line(self.channel, {"ok": False, "why": "pytest ended with status %d before it ran a test" % status})
+            send_line(self.channel, {"ok": False, "why": f"pytest ended with status {status} before it ran a test"})
         except BaseException as error:
             with contextlib.suppress(BaseException):
-                send_line(channel, {"ok": False, "why": "%s: %s" % (type(error).__name__, error)})
+                send_line(channel, {"ok": False, "why": f"{type(error).__name__}: {error!s}"})
         finally:
             exit_now(1)
 
@@ -121,7 +121,7 @@ class Zygote:
             for name, module in list(sys.modules.items())
             if isinstance(getattr(module, "__file__", None), str) and self.places.relative(str(module.__file__))
         )
-        why = "pytest itself imports %s of this repository" % loaded[0] if loaded else ""
+        why = f"pytest itself imports {loaded[0]} of this repository" if loaded else ""
         send_line(self.channel, {"ok": not loaded, "why": why})
         executions = self._settle(self._import_variant)
         for request in requests_of(self.channel):
@@ -191,7 +191,7 @@ class Zygote:
         try:
             prepare(base64.b64decode(request["source"]), trace, bool(request.get("sentinel")))
         except Exception as error:
-            emit({"k": "refused", "why": "%s: %s" % (type(error).__name__, error)})
+            emit({"k": "refused", "why": f"{type(error).__name__}: {error!s}"})
             exit_now(0)
 
     def _recording(self, events: int) -> Recorder:
