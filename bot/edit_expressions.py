@@ -10,20 +10,12 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
+from bot.binding import ATOM, FORMATTED, level_of
 from bot.edit_literals import edit_collection, edit_constant, edit_dict, edit_literals
 from bot.edit_operators import edit_binary, edit_bool, edit_compare, edit_test, edit_unary
 from bot.edit_values import edit_value
-from bot.edit_view import (
-    ATOM,
-    FORMATTED,
-    NAMES_PER_SITE,
-    RESULTS,
-    FunctionView,
-    Proposals,
-    Span,
-    level_of,
-    simple_conditions,
-)
+from bot.edit_view import NAMES_PER_SITE, FunctionView, Proposals, Span, simple_conditions
+from bot.value_hints import RESULTS
 
 SITES_PER_EXPRESSION = 24  # other expressions tried in one place
 

@@ -6,14 +6,8 @@ import ast
 import itertools
 from typing import Any
 
-from bot.edit_view import (
-    ATOM,
-    NAMES_PER_SITE,
-    FunctionView,
-    Proposals,
-    is_bool,
-    level_of,
-)
+from bot.binding import ATOM, level_of
+from bot.edit_view import NAMES_PER_SITE, FunctionView, Proposals, is_bool
 
 FAR = 1e15  # numbers beyond are no counts or bounds
 

@@ -10,7 +10,8 @@ import builtins
 import itertools
 from collections.abc import Iterator
 
-from bot.edit_view import RESULTS, Block, FunctionView, Proposals, insertions
+from bot.edit_view import Block, FunctionView, Proposals, insertions
+from bot.value_hints import RESULTS
 
 ATTRIBUTES = 8  # attributes whose state is changed, at most
 METHODS = 8  # methods of the same object that are called, at most

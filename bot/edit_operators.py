@@ -7,20 +7,8 @@ import itertools
 import re
 from collections.abc import Iterator
 
-from bot.edit_view import (
-    ATOM,
-    BINARY,
-    SYMBOL_LEVELS,
-    FunctionView,
-    Proposals,
-    Span,
-    apply,
-    in_order,
-    is_not,
-    level_of,
-    required_level,
-    simple_conditions,
-)
+from bot.binding import ATOM, BINARY, SYMBOL_LEVELS, level_of, required_level
+from bot.edit_view import FunctionView, Proposals, Span, apply, in_order, is_not, simple_conditions
 
 _ORDER = ("<", "<=", ">", ">=", "==", "!=")
 _BOUNDARY = {"<": "<=", "<=": "<", ">": ">=", ">=": ">", "==": "!=", "!=": "=="}

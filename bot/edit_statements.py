@@ -9,16 +9,9 @@ import ast
 import itertools
 from collections.abc import Iterator, Sequence
 
+from bot.binding import BINARY, FORMATTED
 from bot.edit_operators import ARITHMETIC, BITWISE, NEAR
-from bot.edit_view import (
-    BINARY,
-    FORMATTED,
-    NAMES_PER_SITE,
-    Block,
-    FunctionView,
-    Proposals,
-    simple_conditions,
-)
+from bot.edit_view import NAMES_PER_SITE, Block, FunctionView, Proposals, simple_conditions
 
 EXCEPTIONS = ("ValueError", "TypeError", "KeyError", "IndexError", "Exception", "AttributeError", "RuntimeError",
                "ZeroDivisionError", "StopIteration", "LookupError", "OSError", "NotImplementedError")  # fmt: skip

@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import ast
 
-from bot.edit_view import (
-    ATOM,
-    FORMATTED,
-    SYMBOL_LEVELS,
-    FunctionView,
-    Proposals,
-)
+from bot.binding import ATOM, FORMATTED, SYMBOL_LEVELS
+from bot.edit_view import FunctionView, Proposals
 
 # What to wrap a value of each kind in: (prefix, suffix, share).
 _Wrap = tuple[str, str, float]

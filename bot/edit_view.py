@@ -13,59 +13,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from bot.binding import ATOM, FIELDS, FORMATTED, level_of, required_level
 from bot.syntax import parsed, quiet
+from bot.value_hints import guess, hints_of
 
 Span = tuple[int, int, str]  # from, to (character offsets in the function's text), replacement
 Proposal = tuple[str, float, tuple[Span, ...]]  # operator, share within it, what to replace
 Proposals = Iterator[Proposal]
 
 NAMES_PER_SITE = 24  # other names tried in one place
-ATOM = 16
-# Strings with expressions in them, and what holds such an expression: t"..." is of Python 3.14.
-FORMATTED: tuple[type[ast.expr], ...] = (ast.JoinedStr, getattr(ast, "TemplateStr", ast.JoinedStr))
-FIELDS: tuple[type[ast.expr], ...] = (ast.FormattedValue, getattr(ast, "Interpolation", ast.FormattedValue))
-BINARY: dict[type[ast.operator], tuple[str, int]] = {
-    ast.BitOr: ("|", 7), ast.BitXor: ("^", 8), ast.BitAnd: ("&", 9), ast.LShift: ("<<", 10), ast.RShift: (">>", 10),
-    ast.Add: ("+", 11), ast.Sub: ("-", 11), ast.Mult: ("*", 12), ast.Div: ("/", 12), ast.FloorDiv: ("//", 12),
-    ast.Mod: ("%", 12), ast.MatMult: ("@", 12), ast.Pow: ("**", 14),
-}  # fmt: skip
-SYMBOL_LEVELS = dict(BINARY.values())
-_LEVELS: dict[type[ast.expr], int] = {
-    ast.NamedExpr: 0, ast.Yield: 0, ast.YieldFrom: 0, ast.Lambda: 1, ast.IfExp: 2, ast.Compare: 6, ast.Await: 15,
-}  # fmt: skip
-
-
-def level_of(node: ast.expr) -> int:
-    """Return how tightly `node` binds: the higher, the fewer parentheses it needs."""
-    if isinstance(node, ast.BinOp):
-        return BINARY[type(node.op)][1]
-    if isinstance(node, ast.BoolOp):
-        return 4 if isinstance(node.op, ast.And) else 3
-    if isinstance(node, ast.UnaryOp):
-        return 5 if isinstance(node.op, ast.Not) else 13
-    return _LEVELS.get(type(node), ATOM)
-
-
-def required_level(parent: ast.AST, node: ast.AST) -> int:
-    """Return the level an expression needs to stand unparenthesised where `node` stands in `parent`."""
-    if isinstance(parent, ast.BinOp):
-        level = BINARY[type(parent.op)][1]
-        if isinstance(parent.op, ast.Pow):
-            return 15 if node is parent.left else 13
-        return level if node is parent.left else level + 1
-    if isinstance(parent, ast.BoolOp):
-        return 5 if isinstance(parent.op, ast.And) else 4
-    if isinstance(parent, ast.UnaryOp):
-        return 5 if isinstance(parent.op, ast.Not) else 13
-    if isinstance(parent, (ast.Attribute, ast.Await)) or (isinstance(parent, ast.Call) and node is parent.func):
-        return ATOM
-    if isinstance(parent, ast.Subscript):
-        return ATOM if node is parent.value else 0
-    if isinstance(parent, (ast.Compare, ast.Starred)):
-        return 7
-    if isinstance(parent, (ast.IfExp, ast.comprehension, *FIELDS)):
-        return 3
-    return 1 if isinstance(parent, (ast.Lambda, ast.Dict, ast.keyword)) else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,80 +286,13 @@ class FunctionView:
     @cached_property
     def hints(self) -> dict[str, str]:
         """What names probably hold: "num", "str", "list", "dict", "bool"; unknown ones are missing."""
-        known: dict[str, str] = {}
-        spec = self.definition.args
-        for argument in [*spec.posonlyargs, *spec.args, *spec.kwonlyargs]:
-            annotation = ast.unparse(argument.annotation) if argument.annotation else ""
-            kind = _ANNOTATIONS.get(re.split(r"[\[.|]", annotation.removeprefix("typing."))[0].strip(), "")
-            if kind and "None" not in annotation:
-                known[argument.arg] = kind
-        clashes: set[str] = set()
-        for node in self.nodes:
-            for name, kind in self._assigned(node, known):
-                if kind and known.setdefault(name, kind) != kind:
-                    clashes.add(name)
-        return {name: kind for name, kind in known.items() if name not in clashes}
+        return hints_of(self.definition, self.nodes)
 
-    def _assigned(self, node: ast.AST, known: dict[str, str]) -> Iterator[tuple[str, str]]:
-        if isinstance(node, ast.Assign):
-            for target in node.targets:
-                if isinstance(target, ast.Name):
-                    yield target.id, self.guess(node.value, known)
-        elif isinstance(node, (ast.For, ast.comprehension)) and isinstance(node.iter, ast.Call):
-            function = node.iter.func.id if isinstance(node.iter.func, ast.Name) else ""
-            target = node.target
-            if function == "enumerate" and isinstance(target, ast.Tuple) and target.elts:
-                target = target.elts[0]
-            if function in ("range", "enumerate") and isinstance(target, ast.Name):
-                yield target.id, "num"
-
-    def guess(self, node: ast.expr, known: dict[str, str] | None = None) -> str:
+    def guess(self, node: ast.expr) -> str:
         """Return what `node` probably evaluates to, "" when there is no telling."""
-        known = self.hints if known is None else known
-        if isinstance(node, ast.Name):
-            return known.get(node.id, "")
-        if isinstance(node, ast.Constant):
-            return _CONSTANT_KINDS.get(type(node.value).__name__, "other")
-        if isinstance(node, ast.Call):
-            function = node.func
-            name = function.id if isinstance(function, ast.Name) else getattr(function, "attr", "")
-            return RESULTS.get(name, "")
-        if isinstance(node, ast.BinOp):
-            kinds = {self.guess(node.left, known), self.guess(node.right, known)} - {""}
-            if isinstance(node.op, (ast.Sub, ast.Div, ast.FloorDiv, ast.Pow)):
-                return "num"
-            if isinstance(node.op, ast.Mod):
-                return "str" if "str" in kinds else "num"
-            return "str" if "str" in kinds else "list" if "list" in kinds else "num" if kinds == {"num"} else ""
-        if isinstance(node, ast.UnaryOp):
-            return "bool" if isinstance(node.op, ast.Not) else "num"
-        if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Slice):
-            return self.guess(node.value, known)
-        return _NODE_KINDS.get(type(node), "")
+        return guess(node, self.hints)
 
 
-_ANNOTATIONS = {
-    "int": "num", "float": "num", "str": "str", "bool": "bool", "list": "list", "List": "list", "dict": "dict",
-    "Dict": "dict", "set": "set", "Set": "set", "tuple": "list", "Tuple": "list",
-}  # fmt: skip
-_CONSTANT_KINDS = {"int": "num", "float": "num", "complex": "num", "str": "str", "bool": "bool"}
-_NODE_KINDS: dict[type[ast.expr], str] = {
-    ast.List: "list", ast.ListComp: "list", ast.Tuple: "list", ast.GeneratorExp: "list", ast.Dict: "dict",
-    ast.DictComp: "dict", ast.Set: "set", ast.SetComp: "set", ast.JoinedStr: "str", ast.Compare: "bool",
-    ast.Lambda: "other", ast.Yield: "other", ast.YieldFrom: "other", ast.NamedExpr: "",
-}  # fmt: skip
-RESULTS = {
-    **dict.fromkeys(["len", "abs", "int", "float", "round", "ord", "floor", "ceil", "sqrt", "count", "find"], "num"),
-    **dict.fromkeys(["index", "rfind", "rindex", "bit_count", "bit_length", "hash", "id", "pow"], "num"),
-    **dict.fromkeys(["str", "join", "lower", "upper", "strip", "lstrip", "rstrip", "replace", "chr", "hex"], "str"),
-    **dict.fromkeys(["bin", "oct", "repr", "format", "title", "capitalize", "swapcase", "casefold", "zfill"], "str"),
-    **dict.fromkeys(["list", "sorted", "split", "range", "tuple", "reversed", "map", "filter", "zip"], "list"),
-    **dict.fromkeys(["keys", "values", "items", "splitlines", "enumerate"], "list"),
-    **dict.fromkeys(["any", "all", "isinstance", "bool", "startswith", "endswith", "isdigit", "isalpha"], "bool"),
-    **dict.fromkeys(["issubclass", "hasattr", "callable", "islower", "isupper", "isspace", "isalnum"], "bool"),
-    **dict.fromkeys(["dict", "Counter", "defaultdict", "OrderedDict"], "dict"),
-    **dict.fromkeys(["set", "frozenset", "union", "intersection"], "set"),
-}
 _BUILTINS = frozenset(dir(builtins))
 
 
