@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from bot.decoding.drafts import Drafts
 from bot.decoding.dynamic_signal import (
     ENTRY_TOKENS,
     SIGNAL_TOKENS,
@@ -36,7 +37,6 @@ from runners.runner import Execution
 TOP_P = 0.95
 LINE_TOKENS = 40  # of one line of a continuation, on average
 EDITS = 6  # edits of the faulty body's next lines that stand beside the continuations
-DRAFT_TOKENS = 8, 32  # of the first draft, and at most; drafts grow while they are accepted
 GROWTH = 2  # a body may have this many times the tokens of the faulty one ...
 EXTRA_TOKENS = 96  # ... and this many more
 MIN_SIGNAL_TOKENS = 60  # with less room than this the signal stays empty
@@ -129,8 +129,8 @@ class Decoder:
         room = model.context - len(self.head)
         self.limit = min(GROWTH * len(self.faulty) + EXTRA_TOKENS, room)
         self.signal_room = room - self.limit
-        self.harvests, self.drafts = harvests, drafts
-        self.draft_length = DRAFT_TOKENS[0]
+        self.harvests = harvests
+        self.drafts = Drafts(model, prompt, self.function, guided=setting.gamma > 0) if drafts else None
         self.drafted = self.accepted = 0  # draft tokens checked and kept
         self.answer: list[int] = []
         self.line_start = 0  # where in the answer the line written last begins
@@ -180,10 +180,11 @@ class Decoder:
         self.line_start = start
         guided = self.setting.gamma > 0 and bool(self.signal)
         until = statements(self.function, written) + 1 if self.setting.gamma > 0 else None
-        changed, failures = None if guided and self.setting.gamma == 1 else 0, 0
-        sources = self._draft_sources(written) if self.drafts else []
+        changed = None if guided and self.setting.gamma == 1 else 0
+        if self.drafts is not None:
+            self.drafts.begin(written, [continuation.ids for continuation in self.continuations])
         while not self.ended and len(self.answer) < self.limit:
-            draft = self._draft(sources, self.answer[start:], failures)
+            draft = self._draft(start)
             rows, plain = self._distributions(draft, guided)
             self.drafted += len(draft)
             accepted = 0
@@ -201,12 +202,17 @@ class Decoder:
                 if place < len(draft) and token != draft[place]:
                     break
                 accepted += 1
-            failures = 0 if accepted else failures + 1
-            if draft:
-                self.draft_length = min(DRAFT_TOKENS[1], 2 * len(draft)) if accepted > len(draft) else max(4, accepted)
+            if self.drafts is not None:
+                self.drafts.learn(draft, accepted)
             if until is None and self._exhausted():
                 break
         self._tell(written, changed)
+
+    def _draft(self, start: int) -> list[int]:
+        """Return the tokens to check next, behind the line that begins at `start` of the answer."""
+        if self.drafts is None:
+            return []
+        return self.drafts.next(self.answer[start:], most=self.limit - len(self.answer) - 1)
 
     def _at_end(self, token: int) -> bool:
         self.ended = token in self.model.end_ids or finished(self.prompt, self.text) is not None
@@ -252,41 +258,6 @@ class Decoder:
         if draft and isinstance(branch, DraftBranch):
             return branch.along(draft)
         return branch.logprobs()[None]
-
-    # --------------------------------------------------------------------------------------------------- drafts
-
-    def _draft_sources(self, written: str) -> list[list[int]]:
-        """Return token sequences that the next line may equal: what the faulty body goes on with, continuations."""
-        lines = logical_lines(self.function.body)
-        done = logical_lines(written[: written.rfind("\n") + 1])
-        place = len(done)
-        if done:
-            alike = [index + 1 for index, line in enumerate(lines) if line.strip() == done[-1].strip()]
-            place = min(alike, key=lambda index: abs(index - len(done)), default=len(done))
-        rest = "".join(lines[place:])
-        lead = written[written.rfind("\n") + 1 :]
-        rest = rest.removeprefix(lead)
-        faulty = [*self.model.encode(rest), *self.model.encode(self.prompt.end)]
-        return [faulty, *(continuation.ids for continuation in self.continuations if continuation.ids)]
-
-    def _draft(self, sources: Sequence[Sequence[int]], line: Sequence[int], failures: int) -> list[int]:
-        """Return the tokens to check next: of a source that agrees so far, else of the faulty body one token on."""
-        for source in sources:
-            if len(source) > len(line) and list(source[: len(line)]) == list(line):
-                return self._clipped(source[len(line) :])
-        if sources and failures < 2:
-            return self._clipped(sources[0][len(line) :])
-        return []
-
-    def _clipped(self, ids: Sequence[int]) -> list[int]:
-        """Return the draft as far as it may be checked at once: under guidance, to its first newline."""
-        most = min(self.draft_length, self.limit - len(self.answer) - 1)
-        draft = list(ids[: max(0, most)])
-        if self.setting.gamma > 0:
-            for place, token in enumerate(draft):
-                if "\n" in self.model.decode([token]):
-                    return draft[: place + 1]
-        return draft
 
     # ------------------------------------------------------------------------------------------------ the signal
 
