@@ -134,14 +134,16 @@ def _selected(
     surprising = [node_id for node_id, run in others.items() if run.failing]
     if surprising:
         notes.append(f"{_enumeration(surprising)}: fails too, but was not asked for.")
-    said = {node_id: TestRun(node_id, "passed") for node_id in told.passing}
-    every = {run.node_id: run for run in collected.tests} | said | others | known
+    ran = others | known
+    said = {node_id: TestRun(node_id, "passed") for node_id in told.passing if node_id not in ran}
+    every = {run.node_id: run for run in collected.tests} | said | ran
+    tests_in_order = tuple(every[i] for i in ids)
     duration_s = sum(one.duration_s for one in (collected, suite, beside) if one is not None)
-    _tell([*known.values(), *others.values()], duration_s, emit, len(ids))
-    untried = tuple(i for i in ids if i not in known and i not in others and i not in said)
+    _tell(tests_in_order, duration_s, emit, earlier=sum(i in said for i in ids))
+    untried = tuple(i for i in ids if i not in ran and i not in said)
     notes += [note for one in (suite, beside) if one for note in _suite_notes(one)]
     chosen = tuple(known[node_id] for node_id in wanted if node_id in known)
-    return _First(tuple(every[i] for i in ids), chosen, duration_s, tuple(notes), untried)
+    return _First(tests_in_order, chosen, duration_s, tuple(notes), untried)
 
 
 def _related(failing: Sequence[TestRun], ids: Sequence[str], known: set[str], read: Read | None) -> list[str]:
@@ -194,9 +196,11 @@ class _Progress:
             self._emit("progress", done=done, total=total)
 
 
-def _tell(runs: Sequence[TestRun], duration_s: float, emit: Emit, collected: int | None = None) -> None:
+def _tell(runs: Sequence[TestRun], duration_s: float, emit: Emit, *, earlier: int = 0) -> None:
+    """Tell what came of all tests; `earlier` of them were not run, since an earlier run says that they pass."""
     counts = {name: sum(run.outcome in kinds for run in runs) for name, kinds in COUNTED.items()}
-    emit("suite", collected=len(runs) if collected is None else collected, duration_s=duration_s, **counts)
+    collected = sum(run.phase != "collect" for run in runs)
+    emit("suite", collected=collected, duration_s=duration_s, **counts, **({"earlier": earlier} if earlier else {}))
 
 
 def _require_tests(suite: SuiteRun) -> None:

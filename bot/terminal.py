@@ -114,8 +114,10 @@ class Terminal:
 
     def _on_suite(self, fields: Mapping[str, Any]) -> None:
         counts = [f"{fields[name]} {name}" for name in ("collected", "failed", "passed", "skipped") if name in fields]
-        seconds = fields.get("duration_s")
-        self._say("  " + ", ".join(counts) + (f" in {seconds:.1f} s" if isinstance(seconds, (int, float)) else ""))
+        seconds, earlier = fields.get("duration_s"), fields.get("earlier")
+        took = f" in {seconds:.1f} s" if isinstance(seconds, (int, float)) else ""
+        spared = f"; {earlier} of them passed in the earlier run and were not run" if earlier else ""
+        self._say(f"  {', '.join(counts)}{took}{spared}")
 
     def _on_progress(self, fields: Mapping[str, Any]) -> None:
         self._doing = f"{fields.get('done', '?')} of {fields.get('total', '?')} tests"

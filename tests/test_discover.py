@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from bot.causes import explanation
-from bot.discover import discover
+from bot.discover import RELATED, discover
 from bot.errors import ConfigError, RepositoryError
 from bot.records import TestFailure
 from bot.selection import earlier_run
@@ -293,6 +293,23 @@ def test_a_report_of_a_finished_run_spares_the_first_run_of_the_suite(more):
     assert any("test_old (no collected test has this name)" in note for note in found.notes)
     assert any("test_param[zzz] (its parameters are new" in note for note in found.notes)
     assert (found.collected, found.untried) == (9, ())
+
+
+def test_what_is_told_of_the_suite_and_what_is_found_are_the_same_counts_also_of_tests_that_were_not_run(
+    repo, runner, tmp_path
+):
+    many = RELATED + 60
+    tests = f"import pytest\n\n@pytest.mark.parametrize('n', range({many}))\ndef test_n(n):\n    assert n\n"
+    cases = [f'<testcase classname="test_many" name="test_n[{n}]" />' for n in range(1, many)]
+    failed = '<testcase classname="test_many" name="test_n[0]"><failure message="no" /></testcase>'
+    report = tmp_path / "report.xml"
+    report.write_text(f"<testsuites><testsuite>{failed}{''.join(cases)}</testsuite></testsuites>")
+    root, told = repo({"test_many.py": tests}), Told()
+    found = discover(runner(root, LIMITS), earlier=earlier_run(root, junit_xml=[str(report)]), emit=told)
+    (suite,) = [fields for event, fields in told if event == "suite"]
+    assert (suite["collected"], suite["failed"], suite["passed"]) == (many, 1, many - 1)
+    assert (found.collected, len(found.failures), len(found.passing)) == (many, 1, many - 1)
+    assert suite["earlier"] == 59  # the failing one and two hundred others were run
 
 
 def test_pytests_own_memory_is_found_where_the_configuration_puts_it(more):
