@@ -262,6 +262,21 @@ class Point:
         self.x, self.y = 1, "a"
 
 
+class HostileName(str):
+    def __str__(self) -> str:
+        raise AssertionError("called")
+
+    def __format__(self, spec: str) -> str:
+        raise AssertionError("called")
+
+
+class Misnamed:
+    pass
+
+
+Misnamed.__name__ = HostileName("Misnamed")
+
+
 class Colour(enum.Enum):
     RED = 1
 
@@ -297,6 +312,7 @@ def test_no_method_of_a_users_class_runs_when_it_is_shown() -> None:
     assert safe_repr(Hostile()) == "<Hostile>"
     assert safe_repr([HostileList([1])]) == "[<HostileList>]"
     assert safe_repr(Point()) == "Point(x=1, y='a')"
+    assert safe_repr(Misnamed()) == "<Misnamed>"
 
 
 def test_no_representation_is_long() -> None:

@@ -15,7 +15,7 @@ from typing import Any
 SCALAR_CHARS = 40
 VALUE_CHARS = 200
 
-class_name: Callable[[type], str] = type.__dict__["__name__"].__get__
+_name_of: Callable[[type], str] = type.__dict__["__name__"].__get__
 _class_mro = type.__dict__["__mro__"].__get__
 _class_dict = type.__dict__["__dict__"].__get__
 _PLAIN = (bool, type(None), float, complex, range, decimal.Decimal, fractions.Fraction, datetime.date)
@@ -30,6 +30,11 @@ MAPPINGS: dict[type, str] = {dict: "", collections.OrderedDict: "OrderedDict", c
 MAPPINGS[collections.Counter] = "Counter"
 SHOWN_ITEMS = 6
 UNINTERESTING = (types.FunctionType, types.ModuleType, types.BuiltinFunctionType, type)
+
+
+def class_name(kind: type) -> str:
+    """Return the name of a class, plain even where it is of a class derived from str, whose methods could run."""
+    return str.__str__(_name_of(kind))
 
 
 def safe_repr(value: Any, depth: int = 2) -> str:
