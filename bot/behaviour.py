@@ -19,7 +19,6 @@ from runners.runner import (
     ComparedCall,
     Comparing,
     FunctionKey,
-    Result,
     Runner,
     RunnerError,
     SuiteRequest,
@@ -144,12 +143,7 @@ def _difference(call: ComparedCall, one: int, other: int) -> tuple[Difference, .
     first, second = call.results[one], call.results[other]
     if _unknown(call, one, other) or (first.kind, first.digest) == (second.kind, second.digest):
         return ()
-    before, after = _told(first), _told(second)
+    before, after = (result.without_value or result.text for result in (first, second))
     if before == after:
         after = f"{after}, with another effect"
     return (Difference(call.node_id, call.arguments, before, after, call.nearby),)
-
-
-def _told(result: Result) -> str:
-    words = {"timeout": "does not end", "crashed": "ends the process"}
-    return words.get(result.kind) or (f"raises {result.text}" if result.kind == "raise" else result.text)

@@ -167,6 +167,5 @@ def _kept(written: Sequence[Example], calls: Sequence[ComparedCall], place: int)
 
 
 def _told(example: Example, result: Result) -> str:
-    words = {"timeout": "does not end", "crashed": "ends the process", "lost": "has no result"}
-    said = {"value": f"gives {result.text}", "raise": f"raises {result.text}"}.get(result.kind)
-    return f"{example.text} {said or words.get(result.kind, 'has no result')}, not {example.expected}"
+    said = f"gives {result.text}" if result.kind == "value" else result.without_value or "has no result"
+    return f"{example.text} {said}, not {example.expected}"

@@ -211,6 +211,12 @@ class Result:
     digest: str
     holds: bool = False
 
+    @property
+    def without_value(self) -> str:
+        """How the call ended where it gave no value, as words; "" where it gave one or is not known to have ended."""
+        words = {"raise": f"raises {self.text}", "timeout": "does not end", "crashed": "ends the process"}
+        return words.get(self.kind, "")
+
 
 @dataclass(frozen=True, slots=True)
 class ComparedCall:
