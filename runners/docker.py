@@ -28,6 +28,7 @@ from runners.leftovers import abandoned, owner
 from runners.runner import DockerUnavailable, Limits, RunnerError, SandboxLost, Session, SuiteRequest, SuiteRun, Target
 from runners.shared_folders import shared_folders
 from runners.streams import SocketStream
+from runners.variables import variables
 from runners.warm import WarmSession
 from runners.wire import INTERPRETER_FLAGS, Channel, Hello
 from runners.worker import Job
@@ -153,7 +154,7 @@ class DockerRunner:
                 stdin_open=True,
                 user=f"{_USER}:{_USER}",
                 working_dir="/",
-                environment=_environment(warm=warm),
+                environment=variables("/tmp", warm=warm),
                 labels={_LABEL: "1", _OWNER: owner()},
                 host_config=self._host_config(overlay),
                 network_disabled=True,
@@ -366,20 +367,6 @@ def _explained(what: str) -> Iterator[None]:
 def _short(error: BaseException) -> str:
     said = error.explanation if isinstance(error, APIError) and error.explanation else str(error)
     return " ".join(str(said).split())[:300]
-
-
-def _environment(*, warm: bool) -> dict[str, str]:
-    fixed = {
-        "HOME": "/tmp",
-        "LANG": "C.UTF-8",
-        "USER": "sandbox",
-        "LOGNAME": "sandbox",
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "OPENBLAS_NUM_THREADS": "1",
-        "OMP_NUM_THREADS": "1",
-        "MKL_NUM_THREADS": "1",
-    }
-    return fixed | ({"PYTHONHASHSEED": "0"} if warm else {})
 
 
 def _weakness(hello: Hello) -> str:

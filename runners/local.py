@@ -27,6 +27,7 @@ from runners.runner import (
     Target,
 )
 from runners.streams import ProcessStream
+from runners.variables import variables
 from runners.warm import WarmSession
 from runners.wire import INTERPRETER_FLAGS, Channel, Hello
 from runners.worker import Job
@@ -198,21 +199,8 @@ def _unlimited(limits: Limits) -> list[str]:
 
 def _environment(temporary: str, python: str, *, warm: bool) -> dict[str, str]:
     """Return the whole environment of the sandbox: nothing of the host's comes in."""
-    environment = {
-        "PATH": f"{os.path.dirname(python)}:/usr/local/bin:/usr/bin:/bin",
-        "HOME": temporary,
-        "TMPDIR": temporary,
-        "LANG": "C.UTF-8",
-        "USER": "sandbox",
-        "LOGNAME": "sandbox",
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "OPENBLAS_NUM_THREADS": "1",
-        "OMP_NUM_THREADS": "1",
-        "MKL_NUM_THREADS": "1",
-    }
-    if warm:
-        environment["PYTHONHASHSEED"] = "0"  # traces are to be the same in every session
-    return environment
+    path = f"{os.path.dirname(python)}:/usr/local/bin:/usr/bin:/bin"
+    return {"PATH": path, "TMPDIR": temporary, **variables(temporary, warm=warm)}
 
 
 class LocalSandbox:
