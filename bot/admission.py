@@ -44,11 +44,8 @@ def refusal(proposal: Proposal, *, exclude: Iterable[str] = (), allow_tests: boo
     named = {(function.path, function.qualname) for function in proposal.functions}
     bodies = 0
     for change in proposal.files:
-        reason = refused_path(change.path, tests=proposal.kind == "tests", exclude=exclude)
-        if reason:
-            return f"{change.path}: {reason}"
         try:
-            changed = changed_functions(change)
+            changed = _admitted_functions(change, tests=proposal.kind == "tests", exclude=exclude)
         except ValueError as error:
             return f"{change.path}: {error}"
         bodies += len(changed)
@@ -76,11 +73,8 @@ def together_refusal(together: Iterable[FileChange], admitted: Iterable[Proposal
     for change in together:
         if (change.path, change.before) not in known:
             return f"{change.path}: no proposal changes it"
-        reason = refused_path(change.path, tests=change.path in tests)
-        if reason:
-            return f"{change.path}: {reason}"
         try:
-            changed = changed_functions(change)
+            changed = _admitted_functions(change, tests=change.path in tests)
         except ValueError as error:
             return f"{change.path}: {error}"
         for function in changed:
@@ -106,6 +100,14 @@ def refused_path(path: str, *, tests: bool = False, exclude: Iterable[str] = ())
     if any(fnmatch(path, pattern) for pattern in exclude):
         return "--exclude names it"
     return ""
+
+
+def _admitted_functions(change: FileChange, *, tests: bool, exclude: Iterable[str] = ()) -> list[FunctionText]:
+    """Return the functions that a change of a file gives other bodies. Raises ValueError where it may not be made."""
+    reason = refused_path(change.path, tests=tests, exclude=exclude)
+    if reason:
+        raise ValueError(reason)
+    return changed_functions(change)
 
 
 def changed_functions(change: FileChange) -> list[FunctionText]:
