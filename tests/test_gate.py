@@ -4,27 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from bot.functions import FunctionText, functions_in
+from bot.functions import functions_in
 from bot.gate import forbidden
 from runners.runner import FRONTIER
-
-SOURCE = b'''import math
-import os
-
-
-def area(radius, scale=1):
-    """Return the area of a circle."""
-    return math.pi * radius * scale
-
-
-def fetch(x):
-    return eval(x).f_locals
-'''
-
-
-def function(source: bytes, name: str) -> FunctionText:
-    return next(f for f in functions_in(source) if f.name == name)
-
+from tests.circle import SOURCE, function
 
 ALLOWED = [
     "    return math.pi * radius**2 * scale\n",

@@ -6,29 +6,12 @@ from pathlib import Path
 import pytest
 
 from bot.discover import discover
-from bot.functions import BodyError, FunctionText, find_function, functions_in
+from bot.functions import BodyError, find_function
 from bot.patches import make_patch, unified_diff
 from bot.records import Discovery
 from bot.verify import verify
 from runners.runner import Limits
-
-SOURCE = b'''import math
-import os
-
-
-def area(radius, scale=1):
-    """Return the area of a circle."""
-    return math.pi * radius * scale
-
-
-def fetch(x):
-    return eval(x).f_locals
-'''
-
-
-def function(source: bytes, name: str) -> FunctionText:
-    return next(f for f in functions_in(source) if f.name == name)
-
+from tests.circle import SOURCE, function
 
 # ---------------------------------------------------------------------------------------------------------- patches
 

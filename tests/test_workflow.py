@@ -32,6 +32,7 @@ from bot.precedence import load
 from bot.records import Budget, Candidate, Discovery, Patch, Repair, Spent, Suspect, TestFailure, Verdict
 from bot.report import Run
 from runners.runner import DockerUnavailable, Frame, FunctionKey
+from tests import composite
 
 ROOT = Path(__file__).resolve().parents[1]
 ACTION = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))
@@ -129,15 +130,7 @@ class Step:
     @property
     def commands(self):
         """What the runner would take for commands: not what stands between a fence and its end."""
-        found, fence = [], ""
-        for line in self.printed.splitlines():
-            if fence:
-                fence = "" if line == f"::{fence}::" else fence
-            elif line.startswith("::stop-commands::"):
-                fence = line.removeprefix("::stop-commands::")
-            elif line.startswith("::"):
-                found.append(line)
-        return found
+        return composite.commands(self.printed)
 
 
 @pytest.fixture
