@@ -49,15 +49,9 @@ def verify(
     body of a test, to which neither overfitting nor judging it apart from its tests applies.
     """
     targets = [failure.node_id for failure in failures]
-    bodies: list[tuple[FunctionText, str]] = []
-    for step in patch.steps:
-        change = body_change(step)
-        if change is None:
-            return Verdict("rejected", ("the patch changes something else than function bodies",))
-        refusal = forbidden(change[0], step.before, change[1])
-        if refusal:
-            return Verdict("rejected", (f"the body may not be run: {refusal}",))
-        bodies.append(change)
+    bodies = _bodies(patch)
+    if isinstance(bodies, str):
+        return Verdict("rejected", (bodies,))
     level = f"J4 in {runner.kind}" if runner.isolated else f"J4, {runner.kind}"
     refused = _screened(targets, discovery, runner, patch, level)
     if refused is not None:
@@ -84,10 +78,28 @@ def verify(
         targets,
         isolated=runner.isolated,
     )
+    return Verdict(word, (*why, *_limits(discovery, opinion)), *verdict)
+
+
+def _bodies(patch: Patch) -> list[tuple[FunctionText, str]] | str:
+    """Return the functions that a patch changes, each with its new body; or why they may not be run."""
+    found = []
+    for step in patch.steps:
+        change = body_change(step)
+        if change is None:
+            return "the patch changes something else than function bodies"
+        refusal = forbidden(change[0], step.before, change[1])
+        if refusal:
+            return f"the body may not be run: {refusal}"
+        found.append(change)
+    return found
+
+
+def _limits(discovery: Discovery, opinion: Opinion) -> list[str]:
+    """Return what a verdict does not rest on."""
     flaky = [failure.node_id for failure in discovery.failures if failure.kind in ("flaky", "order")]
     notes = [f"not judged by {_enumeration(flaky)}, which fail only sometimes"] if flaky else []
-    notes += [f"judged in one process with its tests: {opinion.why}"] if opinion.why else []
-    return Verdict(word, (*why, *notes), *verdict)
+    return notes + ([f"judged in one process with its tests: {opinion.why}"] if opinion.why else [])
 
 
 def _apart(
@@ -110,13 +122,16 @@ def _apart(
             tests[path] = read(path).decode("utf-8", "replace")
         except (OSError, EgcfgError):
             continue
-    near = [
-        run.node_id
-        for run in discovery.passing
-        if any(key.path == patch.path and key.qualname == patch.qualname for key in run.functions)
-    ]
     function, body = bodies[0]
-    return judge_apart(patch, function, body, runner, targets, same_files(near, targets), tests)
+    near = same_files(_executing(patch, discovery), targets)
+    return judge_apart(patch, function, body, runner, targets, near, tests)
+
+
+def _executing(patch: Patch, discovery: Discovery) -> list[str]:
+    """Return the passing tests that execute a changed function; those that execute the fewest others come first."""
+    changed = {(step.path, step.qualname) for step in patch.steps}
+    keys = {key for run in discovery.passing for key in run.functions if (key.path, key.qualname) in changed}
+    return [run.node_id for run in reaching(discovery.passing, keys)]
 
 
 def _expected(targets: Sequence[str], discovery: Discovery) -> tuple[str, ...] | None:
@@ -130,9 +145,7 @@ def _expected(targets: Sequence[str], discovery: Discovery) -> tuple[str, ...] |
 
 def _screened(targets: Sequence[str], discovery: Discovery, runner: Runner, patch: Patch, level: str) -> Verdict | None:
     """Return why the patch is rejected by the tests that say most about it, before a long suite is run; None if not."""
-    changed = {(step.path, step.qualname) for step in patch.steps}
-    keys = {key for run in discovery.passing for key in run.functions if (key.path, key.qualname) in changed}
-    guarding = [run.node_id for run in reaching(discovery.passing, keys)[:SCREENING]]
+    guarding = _executing(patch, discovery)[:SCREENING]
     if 2 * len(guarding) > len(discovery.passing) or len(discovery.passing) < SCREENING:
         return None  # the whole suite costs hardly more
     runs = runner.run_suite(SuiteRequest((*targets, *guarding), patch.files)).by_id()
