@@ -23,9 +23,10 @@ from bot.config import Config
 from bot.discover import discover
 from bot.environment import wanted
 from bot.generate import Arm, portfolio
+from bot.groups import FailureGroup
 from bot.patches import moved_onto
 from bot.recorded import Earlier, Memory
-from bot.records import Discovery, Emit, Repair, Spent, Suspect, TestFailure
+from bot.records import Budget, Discovery, Emit, Patch, Repair, Spent, Suspect, TestFailure
 from bot.search_code import CodeSearch
 from bot.search_tests import TestSearch
 from bot.selection import earlier_run
@@ -96,35 +97,55 @@ def repair(
         if waiting and model is None and config.model != NO_MODEL:
             emit("stage", name="model", text=f"Loading the model {config.model}")
             model = load_model(config)
-        fixed: set[str] = set()
         settings = _portfolio(config) if arms is None else tuple(arms)
         memory = Memory(content_digest(root), earlier or Earlier())
-        in_vain = Spent()  # on groups whose parts were tried afterwards
-        while waiting:
-            group, suspects = waiting.popleft()
-            failures = group.failures
-            if fixed.issuperset(failure.node_id for failure in failures):
-                emit("note", text=f"{_named(failures)} with an earlier patch.")
-                continue
-            share = len(failures) / (len(failures) + sum(len(other.failures) for other, _ in waiting))
-            share *= WHOLE_SHARE if group.parts else 1.0
-            left = config.budget.left(sum((r.spent for r in repairs), in_vain), share)
-            proven = [r.patch for r in repairs if r.published and r.patch is not None]
-            kind = TestSearch if config.repair == "tests" else CodeSearch
-            search = kind(checkout, config, discovery, runner, model, emit, settings, clock, memory, proven)
-            outcome = search.run(failures, suspects, left)
-            if group.parts and outcome.patch is None:
-                emit("note", text=f"No patch repairs all {len(failures)} tests at once, so parts of them are tried.")
-                in_vain += outcome.spent
-                waiting.extendleft((part, blame.suspects(part)) for part in reversed(group.parts))
-                continue
-            repairs.append(outcome)
-            emit("repair", repair=outcome)
-            fixed.update(outcome.verdict.fixed if outcome.published and outcome.verdict else ())
+        kind = TestSearch if config.repair == "tests" else CodeSearch
+
+        def search(proven: Sequence[Patch]) -> CodeSearch | TestSearch:
+            return kind(checkout, config, discovery, runner, model, emit, settings, clock, memory, proven)
+
+        in_vain = _searched(waiting, blame, search, config.budget, repairs, emit)
         still = _still_failing(discovery, repairs, runner)
         environment = _environment(config, runner, model)
     spent = replace(sum((r.spent for r in repairs), in_vain), seconds=clock() - start)
     return Outcome(discovery, tuple(repairs), spent, environment, still)
+
+
+def _searched(
+    waiting: deque[tuple[FailureGroup, list[Suspect]]],
+    blame: Blame,
+    search: Callable[[Sequence[Patch]], CodeSearch | TestSearch],
+    budget: Budget,
+    repairs: list[Repair],
+    emit: Emit,
+) -> Spent:
+    """Search for one group after the other, and add what came of each to `repairs`.
+
+    A group that no patch repairs whole is tried in parts; one that an earlier patch cures is not searched. search: from
+    the patches published so far. Returns what was spent on groups whose parts were tried afterwards.
+    """
+    fixed: set[str] = set()
+    in_vain = Spent()
+    while waiting:
+        group, suspects = waiting.popleft()
+        failures = group.failures
+        if fixed.issuperset(failure.node_id for failure in failures):
+            emit("note", text=f"{_named(failures)} with an earlier patch.")
+            continue
+        share = len(failures) / (len(failures) + sum(len(other.failures) for other, _ in waiting))
+        share *= WHOLE_SHARE if group.parts else 1.0
+        left = budget.left(sum((r.spent for r in repairs), in_vain), share)
+        proven = [r.patch for r in repairs if r.published and r.patch is not None]
+        outcome = search(proven).run(failures, suspects, left)
+        if group.parts and outcome.patch is None:
+            emit("note", text=f"No patch repairs all {len(failures)} tests at once, so parts of them are tried.")
+            in_vain += outcome.spent
+            waiting.extendleft((part, blame.suspects(part)) for part in reversed(group.parts))
+            continue
+        repairs.append(outcome)
+        emit("repair", repair=outcome)
+        fixed.update(outcome.verdict.fixed if outcome.published and outcome.verdict else ())
+    return in_vain
 
 
 def check_model(config: Config) -> None:
