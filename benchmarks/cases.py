@@ -23,7 +23,7 @@ from typing import Any
 from bot.functions import find_function, splice
 from runners import open_runner
 from runners.choose import RunnerKind
-from runners.runner import Limits, SuiteRequest
+from runners.runner import Limits, SuiteRequest, SuiteRun
 
 TEST_TIMEOUT_S = 5.0
 LIMITS = Limits(test_timeout_s=TEST_TIMEOUT_S)
@@ -200,13 +200,18 @@ def _files(problem: Problem, module: str, tests: Sequence[str]) -> dict[str, str
 
 def _outcomes(files: Files, runner: RunnerKind) -> dict[int, bool]:
     """Return number -> passed of the tests of one module."""
+    suite = _run(files, runner)
+    return {int(run.node_id.rpartition("_")[2]): run.passed for run in suite.tests if "::" in run.node_id}
+
+
+def _run(files: Files, runner: RunnerKind) -> SuiteRun:
+    """Run all tests of a repository of these files, in a fresh process."""
     with repository(files) as folder:
         opened = open_runner(runner, folder, LIMITS)
         try:
-            suite = opened.run_suite(SuiteRequest())
+            return opened.run_suite(SuiteRequest())
         finally:
             opened.close()
-    return {int(run.node_id.rpartition("_")[2]): run.passed for run in suite.tests if "::" in run.node_id}
 
 
 @contextmanager
@@ -229,12 +234,7 @@ def judged_right(case: Case, patched: Files, runner: RunnerKind) -> bool:
 
 def all_pass(files: Files, runner: RunnerKind) -> bool:
     """Say whether a repository has tests and all of them pass, in a fresh process."""
-    with repository(files) as folder:
-        opened = open_runner(runner, folder, LIMITS)
-        try:
-            suite = opened.run_suite(SuiteRequest())
-        finally:
-            opened.close()
+    suite = _run(files, runner)
     return suite.complete and bool(suite.tests) and all(run.passed for run in suite.tests)
 
 
