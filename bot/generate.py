@@ -57,32 +57,38 @@ class Arm:
 
 
 def portfolio(
-    *, gammas: Sequence[float] | None = None, candidates: int = 3, horizon: int = 3, temperature: float = 0.8
+    *,
+    gammas: Sequence[float] | None = None,
+    candidates: int = 3,
+    horizon: int = 3,
+    temperature: float = 0.8,
+    edits_first: bool = False,
 ) -> tuple[Arm, ...]:
     """Return the arms in the order in which they are tried; `gammas` replaces the guidance scales of the decodes.
 
     The plain model comes first, then as many of the likeliest edits as a small share allows, since they cost the model
     next to nothing; the rest of the edits come after the first guided decode. Pairs of edits, and samples that have and
     have not read what the faulty body does, are for what nothing else repairs.
+    edits_first: for a small model, whose guided decodes cost as much as a hundred edits and repair less: all edits,
+    single and in pairs, come before the first of them, and samples before the others.
     """
     base = Setting(1.0, temperature, horizon, candidates)
     first, *rest = gammas if gammas else (0.0, 1.0, 3.0, 0.5)
     second, rest = (rest[:1], rest[1:]) if gammas is None else ([], rest)
-    return (
-        Arm("decode", replace(base, gamma=first), 0.15),
-        Arm("edits", base, 0.15),
-        *(Arm("decode", replace(base, gamma=gamma), 0.2) for gamma in second),
-        Arm("edits", base, 0.3),
-        *(Arm("decode", replace(base, gamma=gamma), 0.15) for gamma in rest),
-        *(
-            Arm("decode", replace(base, gamma=gamma, temperature=1.2, horizon=2 * horizon), 0.15)
-            for gamma in ([first, *rest] if gammas else [1.0])
-            if gamma > 0
-        ),
-        Arm("pairs", base, 0.3),
-        Arm("sample", replace(base, gamma=0.0), 0.3),
-        Arm("sample", replace(base, gamma=0.0), 1.0, traced=True),
-    )
+    plain = Arm("decode", replace(base, gamma=first), 0.15)
+    guided = [Arm("decode", replace(base, gamma=gamma), 0.2) for gamma in second]
+    further = [Arm("decode", replace(base, gamma=gamma), 0.15) for gamma in rest]
+    further += [
+        Arm("decode", replace(base, gamma=gamma, temperature=1.2, horizon=2 * horizon), 0.15)
+        for gamma in ([first, *rest] if gammas else [1.0])
+        if gamma > 0
+    ]
+    samples = Arm("sample", replace(base, gamma=0.0), 0.3)
+    last = replace(samples, share=1.0, traced=True)
+    if edits_first:
+        return (plain, Arm("edits", base, 0.45), Arm("pairs", base, 0.2), *guided, samples, *further, last)
+    edits = Arm("edits", base, 0.15), Arm("edits", base, 0.3)
+    return (plain, edits[0], *guided, edits[1], *further, Arm("pairs", base, 0.3), samples, last)
 
 
 DEFAULT_PORTFOLIO = portfolio()

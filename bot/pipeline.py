@@ -97,7 +97,7 @@ def repair(
         if waiting and model is None and config.model != NO_MODEL:
             emit("stage", name="model", text=f"Loading the model {config.model}")
             model = load_model(config)
-        settings = _portfolio(config) if arms is None else tuple(arms)
+        settings = _portfolio(config, model) if arms is None else tuple(arms)
         memory = Memory(content_digest(root), earlier or Earlier())
         kind = TestSearch if config.repair == "tests" else CodeSearch
 
@@ -167,9 +167,13 @@ def load_model(config: Config) -> LanguageModel:
     return load(config.model, device=config.device, dtype=config.dtype, revision=config.revision or None)
 
 
-def _portfolio(config: Config) -> tuple[Arm, ...]:
+def _portfolio(config: Config, model: LanguageModel | None) -> tuple[Arm, ...]:
     return portfolio(
-        gammas=config.gamma, candidates=config.candidates, horizon=config.horizon, temperature=config.temperature
+        gammas=config.gamma,
+        candidates=config.candidates,
+        horizon=config.horizon,
+        temperature=config.temperature,
+        edits_first=model is None or model.style == "tagged",  # as small as the embedded one, for whose prompt it is
     )
 
 

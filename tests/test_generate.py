@@ -101,6 +101,14 @@ def test_the_order_is_plain_likely_edits_guided_edits_more_guidance_samples():
     assert {gamma for _, gamma in kinds} == {0.0, 0.5, 1.0, 3.0}
 
 
+def test_with_a_small_model_all_edits_come_before_the_first_guided_decode():
+    arms = portfolio(edits_first=True)
+    assert [(arm.kind, arm.setting.gamma) for arm in arms[:1]] == [("decode", 0.0)]
+    assert [arm.kind for arm in arms[1:5]] == ["edits", "pairs", "decode", "sample"]
+    told = {(arm.kind, arm.setting, arm.traced) for arm in DEFAULT_PORTFOLIO}
+    assert {(arm.kind, arm.setting, arm.traced) for arm in arms} == told
+
+
 def test_asked_for_gammas_replace_the_usual_ones():
     arms = portfolio(gammas=(2.0,), candidates=5, horizon=4, temperature=1.0)
     assert {arm.setting.gamma for arm in arms if arm.kind == "decode"} == {2.0}
