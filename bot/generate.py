@@ -165,8 +165,11 @@ class Search:
     def __next__(self) -> Candidate:
         return next(candidate for candidate in self._steps if candidate is not None)
 
-    def lots(self) -> Iterator[list[Candidate]]:
-        """Yield passing bodies in lots: the first, and its rivals found in about as much work again."""
+    def lots(self, look: Budget | None = None) -> Iterator[list[Candidate]]:
+        """Yield passing bodies in lots: the first, and its rivals found in about as much work again.
+
+        look: so much may be spent until the first is found; after that a lot is completed, and none begun.
+        """
         lot: list[Candidate] = []
         limit = Budget()
         for candidate in self._steps:
@@ -176,6 +179,8 @@ class Search:
             if len(lot) >= RIVALS or (lot and limit.exceeded(self.spent)):
                 yield lot
                 lot = []
+            if look is not None and not lot and look.exceeded(self.spent):
+                return
         if lot:
             yield lot
 

@@ -155,11 +155,20 @@ class RecordedSession:
     """A session that tells the journal what came of each file, and does not run again what is known to fail.
 
     Traces are never taken from the record: an execution that must be traced is run.
+    ran: what came of each file, by its digest, in this run of the tool; it is read and added to.
     """
 
-    def __init__(self, session: Session, node_ids: Sequence[str], failed: Failed, emit: Emit) -> None:
+    def __init__(
+        self,
+        session: Session,
+        node_ids: Sequence[str],
+        failed: Failed,
+        emit: Emit,
+        ran: dict[str, Execution] | None = None,
+    ) -> None:
         self._session, self._node_ids, self._failed, self._emit = session, tuple(node_ids), failed, emit
-        self.spared = 0  # executions that were not run
+        self._ran = {} if ran is None else ran
+        self.spared = 0  # executions that were taken from an earlier run
 
     @property
     def level(self) -> str:
@@ -175,15 +184,21 @@ class RecordedSession:
         found = [None if trace else self._remembered(file) for file in files]
         fresh = [source for source, known in zip(sources, found, strict=True) if known is None]
         ran = iter(self._session.execute(fresh, trace=trace) if fresh else ())
-        self.spared += len(sources) - len(fresh)
+        self.spared += sum(
+            known is not None and file not in self._ran for file, known in zip(files, found, strict=True)
+        )
         results = []
         for file, known in zip(files, found, strict=True):
             execution = known if known is not None else next(ran)
+            if not trace:
+                self._ran.setdefault(file, execution)
             self._emit("executed", file=file, outcomes=[run.outcome for run in execution.runs])
             results.append(execution)
         return results
 
     def _remembered(self, file: str) -> Execution | None:
+        if file in self._ran:
+            return self._ran[file]
         outcomes = self._failed.get(file, ())
         if len(outcomes) != len(self._node_ids):
             return None

@@ -11,7 +11,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Sized
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -29,12 +29,14 @@ from bot.patches import make_patch, moved_function
 from bot.ranking import ranked, score
 from bot.recorded import Memory, RecordedSession, session_key
 from bot.records import Budget, Candidate, Discovery, Emit, Patch, Repair, Spent, Suspect, TestFailure, Verdict
-from runners.runner import Runner, SandboxLost, Session, Target
+from runners.runner import Execution, FunctionKey, Runner, SandboxLost, Session, Target
 
 if TYPE_CHECKING:
     from bot.models.language_model import LanguageModel
 
 FIRST_SHARE = 0.5  # of the budget that is left, for each suspect but the last
+LOOK = Budget(seconds=None, executions=64)  # for a look at each suspect, where there are several,
+LOOK_SHARE = 0.05  # before any is searched in depth; of the budget's seconds
 PAIR_SHARE = 0.3  # of the budget, kept for bodies of two functions where several are to blame
 BETTER = 3  # bodies of one function that do better than the faulty one, on which another is regenerated
 SUSPECT_PATCHES = 3  # so many patches judged "suspect" end the search in one function
@@ -79,7 +81,9 @@ class Search(ABC):
     proven: Sequence[Patch] = ()  # published for other groups
     spent: Spent = field(default_factory=Spent)
     doubtful: list[Judged] = field(default_factory=list)
-    better: list[tuple[Progress, Patch]] = field(default_factory=list)  # bodies on which another may be regenerated
+    better: dict[FunctionKey, list[tuple[Progress, Patch]]] = field(default_factory=dict)  # to regenerate another on
+    attempts: dict[FunctionKey, Attempt] = field(default_factory=dict)  # at single functions
+    ran: dict[str, dict[str, Execution]] = field(default_factory=dict)  # session key -> digest of a file -> its run
 
     def run(self, failures: tuple[TestFailure, ...], suspects: list[Suspect], budget: Budget) -> Repair:
         """Return what came of the search within `budget`."""
@@ -88,7 +92,10 @@ class Search(ABC):
             return Repair(failures, (), None, None, None, self.spent, reason)
         reasons: list[str] = []
         ones: list[Aim] = [(suspect, None) for suspect in suspects]
-        found = self._first(failures, ones, budget.left(Spent(), 1.0 - PAIR_SHARE), reasons)
+        single = budget.left(Spent(), 1.0 - PAIR_SHARE)
+        found = self._looked(failures, suspects, single, reasons) if len(suspects) > 1 else None
+        if found is None:
+            found = self._first(failures, ones, single, reasons)
         if found is None and not self.doubtful:
             found = self._first(failures, self._further(failures), budget, reasons)
         if found is not None:
@@ -127,6 +134,29 @@ class Search(ABC):
         """Return a doubtful patch with what helps a person to decide about it."""
         return found
 
+    def _looked(
+        self, failures: tuple[TestFailure, ...], suspects: Sequence[Suspect], budget: Budget, reasons: list[str]
+    ) -> Judged | None:
+        """Return what a first look at each suspect found.
+
+        The right body is more often among the likeliest of the second or third suspect than among the unlikely ones of
+        the first: who is to blame is not known that well.
+        """
+        seconds = None if budget.seconds is None else LOOK_SHARE * budget.seconds
+        for suspect in suspects if self._glance() else ():
+            share = budget.left(self.spent, FIRST_SHARE)
+            if share.exceeded(Spent()):
+                return None
+            found = self._tried(failures, suspect, share, None, reasons, replace(LOOK, seconds=seconds))
+            if found is not None:
+                return found
+        return None
+
+    def _glance(self) -> Sequence[Arm]:
+        """Return the arms of a first look: the portfolio up to its first single edits; nothing where it has none."""
+        kinds = [arm.kind for arm in self.arms]
+        return self.arms[: kinds.index("edits") + 1] if "edits" in kinds else ()
+
     def _first(
         self, failures: tuple[TestFailure, ...], aims: Iterable[Aim], budget: Budget, reasons: list[str]
     ) -> Judged | None:
@@ -138,23 +168,65 @@ class Search(ABC):
             if share.exceeded(Spent()):
                 reasons.append(SPENT)
                 return None
-            try:
-                found = self._try(failures, suspect, share, base)
-            except SandboxLost as error:
-                reasons.append(f"{suspect.key.qualname}: {error.message}")
-                self.emit("note", text=reasons[-1])
-                continue
+            found = self._tried(failures, suspect, share, base, reasons)
             if found is not None:
                 return found
             if share.exceeded(self.spent - began):
                 reasons.append(SPENT)
         return None
 
-    def _try(
-        self, failures: tuple[TestFailure, ...], suspect: Suspect, budget: Budget, base: Patch | None
+    def _tried(
+        self,
+        failures: tuple[TestFailure, ...],
+        suspect: Suspect,
+        budget: Budget,
+        base: Patch | None,
+        reasons: list[str],
+        look: Budget | None = None,
     ) -> Judged | None:
-        """Return the best candidate in `suspect` whose cold verdict is publishable: lot after lot, each ranked."""
+        """Return what one attempt found; a lost sandbox ends it and is told."""
+        try:
+            return self._try(failures, suspect, budget, base, look)
+        except SandboxLost as error:
+            reasons.append(f"{suspect.key.qualname}: {error.message}")
+            self.emit("note", text=reasons[-1])
+            return None
+
+    def _try(
+        self,
+        failures: tuple[TestFailure, ...],
+        suspect: Suspect,
+        budget: Budget,
+        base: Patch | None,
+        look: Budget | None,
+    ) -> Judged | None:
+        """Return the best candidate in `suspect` whose cold verdict is publishable: lot after lot, each ranked.
+
+        look: only what is tried first, until so much is spent without a body that passes.
+        """
         key = suspect.key
+        attempt = self._attempt(failures, suspect, base)
+        if attempt is None:
+            return None
+        beside = f", with another body of {base.title}" if base is not None else ""
+        doing = "Regenerating" if look is None else "Having a first look at"
+        self.emit("stage", name="generate", text=f"{doing} {key.qualname} in {key.path}{beside}", guides=attempt.guides)
+        doubtful = len(self.doubtful)
+        known, late = self.memory.lots(suspect, self._key(attempt)) if base is None else ([], [])
+        with closing(self._lots(attempt, budget) if look is None else self._generated(attempt, budget, look)) as lots:
+            for lot in chain([known], lots, [late] if look is None else []):
+                found = self._best(attempt, lot)
+                if found is not None:
+                    return found
+                if len(self.doubtful) - doubtful >= SUSPECT_PATCHES:
+                    return None
+        return None
+
+    def _attempt(self, failures: tuple[TestFailure, ...], suspect: Suspect, base: Patch | None) -> Attempt | None:
+        """Return the attempt at a function, the same one each time where nothing else stands changed."""
+        key = suspect.key
+        if base is None and key in self.attempts:
+            return self.attempts[key]
         standing = self._stands(suspect, base)
         if standing is None:
             return None
@@ -162,18 +234,9 @@ class Search(ABC):
         target = Target(key.path, key.qualname, standing[0].first_line, base.files if base is not None else {})
         tests = [*guides, *guards(self.discovery.passing, key)]
         attempt = Attempt(failures, suspect, *standing, guides, held_out, base, target, tests)
-        beside = f", with another body of {base.title}" if base is not None else ""
-        self.emit("stage", name="generate", text=f"Regenerating {key.qualname} in {key.path}{beside}", guides=guides)
-        doubtful = len(self.doubtful)
-        known, late = self.memory.lots(suspect, self._key(attempt)) if base is None else ([], [])
-        with closing(self._lots(attempt, budget)) as lots:  # its sandbox too
-            for lot in chain([known], lots, [late]):
-                found = self._best(attempt, lot)
-                if found is not None:
-                    return found
-                if len(self.doubtful) - doubtful >= SUSPECT_PATCHES:
-                    return None
-        return None
+        if base is None:
+            self.attempts[key] = attempt
+        return attempt
 
     def _stands(self, suspect: Suspect, base: Patch | None) -> tuple[FunctionText, bytes] | None:
         """Return the suspect's function and its file, as they are with `base` applied."""
@@ -215,8 +278,10 @@ class Search(ABC):
                 self.doubtful.append((candidate, patch, verdict))
         return None
 
-    def _generated(self, attempt: Attempt, budget: Budget) -> Generator[list[Candidate], None, None]:
-        """Yield the lots that the portfolio finds in a sandbox of its own."""
+    def _generated(
+        self, attempt: Attempt, budget: Budget, look: Budget | None = None
+    ) -> Generator[list[Candidate], None, None]:
+        """Yield the lots that the portfolio, or a first look, finds in a sandbox of its own."""
         key, function, source = attempt.suspect.key, attempt.function, attempt.source
         files, tests = attempt.target.base, attempt.tests
         guiding = [failure for failure in attempt.failures if failure.node_id in set(attempt.guides)]
@@ -228,7 +293,7 @@ class Search(ABC):
         opened = self._session(attempt.target, tests, guarding(self.discovery.passing, key, tests))
         before = self.spent
         known = self.memory.earlier.failed.get(session_id, {})
-        with RecordedSession(opened, tests, known, self.emit) as session:
+        with RecordedSession(opened, tests, known, self.emit, self.ran.setdefault(session_id, {})) as session:
             self.emit("session", level=session.level, tests=tests, key=session_id)
             search = generate(
                 task,
@@ -237,7 +302,7 @@ class Search(ABC):
                 attempt.suspect,
                 self.model,
                 session,
-                settings=self.arms,
+                settings=self.arms if look is None else self._glance(),
                 budget=budget.left(before - began),
                 seed=self.config.seed,
                 emit=self.emit,
@@ -245,12 +310,12 @@ class Search(ABC):
                 names=names_in_scope(source, function),
             )
             try:
-                for lot in search.lots():
+                for lot in search.lots(look):
                     self.spent = before + search.spent
                     yield lot
                 if attempt.base is None and search.spent.executions:
                     better = search.progress(BETTER)
-                    self.better += [(item, make_patch(key.path, source, function, item.body)) for item in better]
+                    self.better[key] = [(item, make_patch(key.path, source, function, item.body)) for item in better]
             finally:  # also where a lot was good enough, or the sandbox was lost
                 self.spent = before + search.spent
                 if session.spared:

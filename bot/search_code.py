@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from bot.context import source_of_test
 from bot.doubt import illustrated, reconsidered, told
@@ -31,7 +32,8 @@ class CodeSearch(Search):
         What other groups of tests have proven comes first; then bodies with which more of the guiding tests pass, or
         fail further on, than with the faulty one. Who is to blame then is told by what the failing tests do with them.
         """
-        best = sorted(self.better, key=lambda item: (-item[0].passed, -item[0].further))  # stable: then as blamed
+        found = chain.from_iterable(self.better.values())
+        best = sorted(found, key=lambda item: (-item[0].passed, -item[0].further))  # stable: then as blamed
         for base in [*self.proven, *(patch for _, patch in best)][:PAIR_BASES]:
             changed = {(step.path, step.qualname) for step in base.steps}
             suspects = self._blamed(failures, base)

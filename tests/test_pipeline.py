@@ -272,6 +272,32 @@ def test_only_files_that_the_user_allows_are_blamed(repo, config):
         assert {suspect.key.path for _, suspects in groups for suspect in suspects} == paths
 
 
+SHARES = (
+    "def part(counts, place):\n    return sum(counts) / counts[place]\n\n\n"
+    "def shares(counts):\n    found = []\n    for place in range(len(counts)):\n        one = part(counts, place)\n"
+    "        if one > 1:\n            raise ValueError(f'{place} of {counts}')\n"
+    "        found.append(one)\n    return found\n"
+)
+TEST_SHARES = (
+    "from shares import part, shares\n\n\n"
+    "def test_shares():\n    assert shares([1, 3]) == [0.25, 0.75]\n\n\n"
+    "def test_equal_shares():\n    assert shares([2, 2]) == [0.5, 0.5]\n\n\n"
+    "def test_the_whole():\n    assert part([3], 0) == 1\n"
+)
+
+
+def test_every_suspect_is_looked_at_before_the_first_is_searched_in_depth(repo, config):
+    events = Events()
+    searched = replace(config, model="none", budget=Budget(seconds=3000, executions=1000))
+    (done,) = repair(repo({"shares.py": SHARES, "test_shares.py": TEST_SHARES}), searched, events).repairs
+    assert [suspect.key.qualname for suspect in done.suspects] == ["shares", "part"]
+    assert done.published
+    assert done.patch is not None
+    assert "return counts[place] / sum(counts)" in done.patch.diff
+    doing = [fields["text"].split(" in ")[0] for fields in events.of("stage") if fields["name"] == "generate"]
+    assert doing == ["Having a first look at shares", "Having a first look at part"]
+
+
 def test_of_bodies_that_pass_the_one_that_keeps_the_docstrings_examples_is_proposed(repo, config):
     faulty = (
         "def once(numbers):\n"

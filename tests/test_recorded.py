@@ -46,6 +46,15 @@ def test_what_is_known_to_fail_is_not_run_and_what_passed_is():
     assert inner.executions == 2, "a trace is never taken from the record"
 
 
+def test_what_ran_in_another_session_of_this_run_is_not_run_again():
+    inner, ran = InProcessSession("one", {"t::one": passes}), {}
+    bodies = [b"def one():\n    return 2\n", b"def one():\n    return 1\n"]
+    for _ in range(2):
+        session = RecordedSession(inner, ["t::one"], {}, silent, ran)
+        assert [execution.passed for execution in session.execute(bodies)] == [False, True]
+    assert (inner.executions, session.spared) == (2, 0), "spared are those of an earlier run alone"
+
+
 @pytest.mark.parametrize(
     "record",
     [

@@ -11,7 +11,7 @@ import ast
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice, repeat
 
 from bot.decoding.prompt import Prompt
 from bot.edits import LIMIT, Edit, Neighbourhood
@@ -22,7 +22,7 @@ from bot.syntax import parsed
 
 MAX_NAMES = 60
 MAX_METHODS = 10
-CHUNK = 400  # edits that the model ranks at a time, so that running them can start
+CHUNKS = (64, 128, 256, 400)  # edits that the model ranks at a time, the last ever again: running them starts early
 TRUST = 0.5  # weight of the model against the prior; measured with the embedded model by benchmarks.ranking
 RAISING = 5.0  # how much likelier an edit is of the statement in which a failing test has its exception
 NEARBY = 32  # edits of the next lines that the model ranks at a statement boundary
@@ -76,7 +76,10 @@ class EditPool:
 
         order = sorted(range(len(proposals)), key=lambda place: (not matters(place), -weight(place)))
         edits = islice(self.neighbourhood.edits(order), self.limit)
-        while chunk := list(islice(edits, CHUNK)):
+        for size in chain(CHUNKS, repeat(CHUNKS[-1])):
+            chunk = list(islice(edits, size))
+            if not chunk:
+                return
             yield sorted(self.score(chunk), key=lambda item: -item.score - math.log(likelier.get(item.edit.line, 1.0)))
 
     def near(self, written: str, lines: int) -> list[Scored]:
