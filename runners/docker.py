@@ -21,7 +21,9 @@ from docker.utils import version_gte
 
 from runners.cold import run_suite
 from runners.engine import CPU, PROCESSES, examined, not_granted
-from runners.environment.image import Builder, Image, Progress, made_files, silent
+from runners.environment.build import Progress, silent
+from runners.environment.image import Builder
+from runners.environment.image_store import Image, made_files
 from runners.environment.plan import Plan, make_plan, workspace_top
 from runners.environment.wanted import Wanted, supply
 from runners.leftovers import abandoned, owner

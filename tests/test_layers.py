@@ -24,7 +24,7 @@ WEIGHTS = {  # imported when a model is loaded
 STAGES = ("discover", "localise", "generate", "verify", "publish")
 HOMES = {  # third-party package -> the modules that may import it
     "click": {"bot.cli", "bot.invocation", "bot.delivery"},
-    "docker": {"runners.docker", "runners.environment.image"},
+    "docker": {"runners.docker", "runners.environment.image_store", "runners.environment.build_container"},
     "git": {"bot.git_program"},
     "github": {"bot.github"},
     "httpx": {"bot.models.server"},

@@ -18,6 +18,7 @@ from runners.environment.declared import Declared, Need, Rank, ranked
 from runners.environment.files import Files, strings, table
 from runners.environment.pyproject import DEFAULT_BACKEND, Project
 
+EVERYTHING = "everything, with the locked versions"  # the first attempt's name
 _PYTEST = Need("pytest>=7", "egcfg-fix")
 _SIBLINGS = 20  # folders of a repository that one project may pull in
 
@@ -49,6 +50,23 @@ class Plan:
     def lines(self, most: Rank = Rank.WISHED) -> tuple[str, ...]:
         """Return the requirements up to a rank, each once."""
         return tuple(dict.fromkeys(one.line for one in self.needs if one.rank <= most))
+
+    def attempts(self) -> Iterator[dict[str, Any]]:
+        """Yield what is tried, in order; the later ones leave more to be tried one by one."""
+        pins = list(self.pins)
+        everything = list(self.lines())
+        tried: list[tuple[list[str], list[str]]] = []
+        for name, rank, with_pins in (
+            (EVERYTHING, Rank.WISHED, pins),
+            ("everything, without the locked versions", Rank.WISHED, []),
+            ("what the tests need", Rank.TESTS, []),
+            ("what the project declares", Rank.PROJECT, []),
+        ):
+            lines = list(self.lines(rank))
+            if (lines, with_pins) not in tried:
+                tried.append((lines, with_pins))
+                singles = [line for line in everything if line not in lines]
+                yield {"name": name, "lines": lines, "pins": with_pins, "singles": singles}
 
     def document(self) -> dict[str, Any]:
         """Return the plan as JSON has it."""
