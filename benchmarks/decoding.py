@@ -20,7 +20,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from bot.decoding.decoder import Decoder, statements
+from bot.decoding.body_text import statements
+from bot.decoding.decoder import Decoder
 from bot.decoding.prompt import Task, instruct_prompt, tagged_prompt
 from bot.decoding.trials import Meter, Trials
 from bot.functions import find_function

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bot.decoding.decoder import signal_text
+from bot.decoding.dynamic_signal import signal_text
 from bot.decoding.edit_pool import EditPool
 from bot.decoding.prompt import Prompt, Task, tagged_prompt
 from bot.edits import Edit, single_edits

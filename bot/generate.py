@@ -14,7 +14,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from bot.decoding.decoder import TOP_P, Decoder, Found, finished, signal_text, tidy
+from bot.decoding.body_text import Found, finished, tidy
+from bot.decoding.decoder import TOP_P, Decoder
+from bot.decoding.dynamic_signal import signal_text
 from bot.decoding.edit_pool import EditPool, names_in_scope
 from bot.decoding.edit_search import EditSearch
 from bot.decoding.prompt import Prompt, Task, instruct_prompt, tagged_prompt

@@ -7,7 +7,8 @@ import itertools
 import numpy as np
 import pytest
 
-from bot.decoding.decoder import Decoder, finished, statements, tidy
+from bot.decoding.body_text import finished, statements, tidy
+from bot.decoding.decoder import Decoder
 from bot.decoding.edit_pool import EditPool
 from bot.decoding.guidance import guide
 from bot.decoding.prompt import Prompt, Task, tagged_prompt

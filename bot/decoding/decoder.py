@@ -1,8 +1,8 @@
 """The EG-CFG loop: a new signal at each statement boundary, guidance at each token.
 
 Decides what is sampled, drafted and executed while one body is written. It runs nothing itself: the model predicts,
-`trials` executes, `render` tells, `guide` combines. Drafts are lossless: a draft token is kept only where it is the
-argmax, and under guidance never past the boundary at which the signal changes.
+`trials` executes, `signal_text` tells, `guide` combines. Drafts are lossless: a draft token is kept only where it is
+the argmax, and under guidance never past the boundary at which the signal changes.
 Source: EG-CFG, arXiv:2506.10948; harvesting, drafts, edits among the continuations and the frontier are ours.
 """
 
@@ -14,21 +14,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from bot.decoding.body_text import Found, finished, statements, tidy
 from bot.decoding.drafts import Drafts
-from bot.decoding.dynamic_signal import (
-    ENTRY_TOKENS,
-    SIGNAL_TOKENS,
-    TAGGED_ENTRY_TOKENS,
-    TAGGED_SIGNAL_TOKENS,
-    Observation,
-    ObservationOrigin,
-    render,
-)
+from bot.decoding.dynamic_signal import Observation, ObservationOrigin, signal_text
 from bot.decoding.edit_pool import EditPool
 from bot.decoding.guidance import ALPHA, Array, guide
-from bot.decoding.prompt import Prompt, Style
+from bot.decoding.prompt import Prompt
 from bot.decoding.trials import Meter, Trials
-from bot.functions import FunctionText, at_statement_boundary, complete
+from bot.functions import complete
 from bot.logical_lines import logical_lines
 from bot.models.language_model import Branch, DraftBranch, JointModel, LanguageModel, text_after
 from bot.records import Budget, Emit, Origin, Setting
@@ -39,16 +32,6 @@ LINE_TOKENS = 40  # of one line of a continuation, on average
 EDITS = 6  # edits of the faulty body's next lines that stand beside the continuations
 GROWTH = 2  # a body may have this many times the tokens of the faulty one ...
 EXTRA_TOKENS = 96  # ... and this many more
-MIN_SIGNAL_TOKENS = 60  # with less room than this the signal stays empty
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A whole body that passes the guiding tests."""
-
-    body: str
-    origin: Origin
-    setting: str
 
 
 @dataclass(slots=True)
@@ -59,47 +42,6 @@ class Continuation:
     origin: ObservationOrigin
     ids: list[int] = field(default_factory=list)
     body: str | None = None  # the whole body, when the continuation ends it
-
-
-def statements(function: FunctionText, text: str) -> int:
-    """Return how many whole logical lines, blank and comment lines aside, a half-written body has."""
-    text = text.rstrip(" \t")
-    parts = logical_lines(text)
-    return len(parts) if not parts or at_statement_boundary(function, text) else len(parts) - 1
-
-
-def finished(prompt: Prompt, text: str) -> str | None:
-    """Return the body when `text` goes beyond it, to the end string or to code in column 0; else None."""
-    end = text.find(prompt.end)
-    if end >= 0:
-        return text[:end]
-    start = 0
-    for part in logical_lines(text):
-        code = next((line for line in part.splitlines() if line.strip() and not line.lstrip().startswith("#")), "")
-        if code and not code[0].isspace():
-            return text[:start]
-        start += len(part)
-    return None
-
-
-def tidy(body: str) -> str:
-    """Return the body without blank lines around it and with one newline at its end."""
-    lines = body.rstrip().splitlines()
-    while lines and not lines[0].strip():
-        del lines[0]
-    return "".join(f"{line}\n" for line in lines)
-
-
-def signal_text(observations: Sequence[Observation], style: Style, model: LanguageModel, room: int = 10**6) -> str:
-    """Return the signal as `style` wants it, in at most `room` tokens; "" when that is too few."""
-    entry, whole = (TAGGED_ENTRY_TOKENS, TAGGED_SIGNAL_TOKENS) if style == "tagged" else (ENTRY_TOKENS, SIGNAL_TOKENS)
-    if min(whole, room) < MIN_SIGNAL_TOKENS:
-        return ""
-
-    def measure(part: str) -> int:
-        return len(model.encode(part))
-
-    return render(observations, style, measure, entry_tokens=entry, signal_tokens=min(whole, room))
 
 
 class Decoder:

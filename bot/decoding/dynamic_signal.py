@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bot.decoding.prompt import MAX_LINES, Style, cut, defuse, defuse_chat, one_line
+from bot.models.language_model import LanguageModel
 from runners.runner import Outcome, Trace, TraceEvent
 
 ObservationOrigin = Literal["faulty", "sampled", "edit"]
@@ -21,6 +22,7 @@ ENTRY_TOKENS = 150
 SIGNAL_TOKENS = 800
 TAGGED_ENTRY_TOKENS = 70  # the signals that the embedded model was trained on are this short
 TAGGED_SIGNAL_TOKENS = 190
+MIN_SIGNAL_TOKENS = 60  # with less room than this the signal stays empty
 MESSAGE_CHARS = 80
 VALUE_CHARS = 120
 CONTINUATION_LINES = 8
@@ -49,6 +51,18 @@ class Observation:
         """What must be equal for two observations to be merged: verdict and events, not the text."""
         events = self.trace.events if self.trace else ()
         return self.test, self.outcome, self.message, tuple((e.kind, e.depth, e.values) for e in events)
+
+
+def signal_text(observations: Sequence[Observation], style: Style, model: LanguageModel, room: int = 10**6) -> str:
+    """Return the signal as `style` wants it, in at most `room` tokens; "" when that is too few."""
+    entry, whole = (TAGGED_ENTRY_TOKENS, TAGGED_SIGNAL_TOKENS) if style == "tagged" else (ENTRY_TOKENS, SIGNAL_TOKENS)
+    if min(whole, room) < MIN_SIGNAL_TOKENS:
+        return ""
+
+    def measure(part: str) -> int:
+        return len(model.encode(part))
+
+    return render(observations, style, measure, entry_tokens=entry, signal_tokens=min(whole, room))
 
 
 def render(

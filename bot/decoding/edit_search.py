@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from bot.decoding.decoder import Found
+from bot.decoding.body_text import Found
 from bot.decoding.edit_pool import EditPool, Scored
 from bot.decoding.trials import Trials
 from bot.edits import Edit
