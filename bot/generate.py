@@ -89,8 +89,8 @@ def portfolio(
     last = replace(samples, share=1.0, traced=True)
     if edits_first:
         return (plain, Arm("edits", base, 0.45), Arm("pairs", base, 0.2), *guided, samples, *further, last)
-    edits = Arm("edits", base, 0.15), Arm("edits", base, 0.3)
-    return (plain, edits[0], *guided, edits[1], *further, Arm("pairs", base, 0.3), samples, last)
+    likeliest, others = Arm("edits", base, 0.15), Arm("edits", base, 0.3)
+    return (plain, likeliest, *guided, others, *further, Arm("pairs", base, 0.3), samples, last)
 
 
 DEFAULT_PORTFOLIO = portfolio()

@@ -93,7 +93,8 @@ class Search(ABC):
         reasons: list[str] = []
         ones: list[Aim] = [(suspect, None) for suspect in suspects]
         single = budget.left(Spent(), 1.0 - PAIR_SHARE)
-        found = self._looked(failures, suspects, single, reasons) if len(suspects) > 1 else None
+        several = len(suspects) > 1 and bool(self._glance())
+        found = self._looked(failures, suspects, single, reasons) if several else None
         if found is None:
             found = self._first(failures, ones, single, reasons)
         if found is None and not self.doubtful:
@@ -142,12 +143,12 @@ class Search(ABC):
         The right body is more often among the likeliest of the second or third suspect than among the unlikely ones of
         the first: who is to blame is not known that well.
         """
-        seconds = None if budget.seconds is None else LOOK_SHARE * budget.seconds
-        for suspect in suspects if self._glance() else ():
+        look = replace(LOOK, seconds=None if budget.seconds is None else LOOK_SHARE * budget.seconds)
+        for suspect in suspects:
             share = budget.left(self.spent, FIRST_SHARE)
             if share.exceeded(Spent()):
                 return None
-            found = self._tried(failures, suspect, share, None, reasons, replace(LOOK, seconds=seconds))
+            found = self._tried(failures, suspect, share, None, reasons, look)
             if found is not None:
                 return found
         return None
