@@ -88,7 +88,7 @@ def portfolio(
     samples = Arm("sample", replace(base, gamma=0.0), 0.3)
     last = replace(samples, share=1.0, traced=True)
     if edits_first:
-        return (plain, Arm("edits", base, 0.45), Arm("pairs", base, 0.2), *guided, samples, *further, last)
+        return (plain, Arm("edits", base, 0.7), Arm("pairs", base, 0.2), *guided, samples, *further, last)
     likeliest, others = Arm("edits", base, 0.15), Arm("edits", base, 0.3)
     return (plain, likeliest, *guided, others, *further, Arm("pairs", base, 0.3), samples, last)
 

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from runners.runner import Frame, FunctionKey, Phase, TestRun
+from runners.runner import Frame, FunctionKey, Outcome, Phase, TestRun
 
 FailureKind = Literal["failure", "flaky", "order", "collection", "dependency", "fixture", "timeout", "crash"]
 Origin = Literal["plain", "guided", "sampled", "edit", "observed"]
@@ -33,6 +33,13 @@ class TestFailure:
     @property
     def repairable(self) -> bool:
         return self.kind in ("failure", "timeout", "crash") and self.phase == "call"
+
+    @property
+    def as_run(self) -> TestRun:
+        """The run that showed it."""
+        outcomes: dict[str, Outcome] = {"timeout": "timeout", "crash": "crashed"}
+        outcome = outcomes.get(self.kind, "failed" if self.phase == "call" else "error")
+        return TestRun(self.node_id, outcome, self.phase, self.exception, self.message, self.frames)
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,9 +92,9 @@ class Search(ABC):
             return Repair(failures, (), None, None, None, self.spent, reason)
         reasons: list[str] = []
         ones: list[Aim] = [(suspect, None) for suspect in suspects]
-        single = budget.left(Spent(), 1.0 - PAIR_SHARE)
-        several = len(suspects) > 1 and bool(self._glance())
-        found = self._looked(failures, suspects, single, reasons) if several else None
+        several = len(suspects) > 1
+        single = budget.left(Spent(), 1.0 - PAIR_SHARE) if several or self.proven else budget
+        found = self._looked(failures, suspects, single, reasons) if several and self._glance() else None
         if found is None:
             found = self._first(failures, ones, single, reasons)
         if found is None and not self.doubtful:
@@ -326,7 +326,12 @@ class Search(ABC):
         """Open a sandbox, which runs the tests a few times: that is part of the budget, also where it fails."""
         began = self.clock()
         try:
-            return self.runner.open_session(target, tests, guarding)
+            known = (
+                []
+                if target.base
+                else [*(failure.as_run for failure in self.discovery.failures), *self.discovery.passing]
+            )
+            return self.runner.open_session(target, tests, guarding, known)
         finally:
             self.spent += Spent(seconds=self.clock() - began)
 

@@ -27,7 +27,17 @@ from runners.environment.image_store import Image, made_files
 from runners.environment.plan import Plan, make_plan, workspace_top
 from runners.environment.wanted import Wanted, supply
 from runners.leftovers import abandoned, owner
-from runners.runner import DockerUnavailable, Limits, RunnerError, SandboxLost, Session, SuiteRequest, SuiteRun, Target
+from runners.runner import (
+    DockerUnavailable,
+    Limits,
+    RunnerError,
+    SandboxLost,
+    Session,
+    SuiteRequest,
+    SuiteRun,
+    Target,
+    TestRun,
+)
 from runners.shared_folders import shared_folders
 from runners.streams import SocketStream
 from runners.variables import variables
@@ -113,9 +123,11 @@ class DockerRunner:
                 self._client.ping()
         return suite
 
-    def open_session(self, target: Target, node_ids: Sequence[str], guarding: Sequence[str] = ()) -> Session:
+    def open_session(
+        self, target: Target, node_ids: Sequence[str], guarding: Sequence[str] = (), known: Sequence[TestRun] = ()
+    ) -> Session:
         """Start a warm container in which variants of `target` meet `node_ids`, and `guarding` if these pass."""
-        job = Job(self._start, self._workspace, self._limits, target, node_ids, self._arguments, guarding)
+        job = Job(self._start, self._workspace, self._limits, target, node_ids, self._arguments, guarding, known)
         return WarmSession(job, self.mounts)
 
     def close(self) -> None:

@@ -25,6 +25,7 @@ from runners.runner import (
     SuiteRequest,
     SuiteRun,
     Target,
+    TestRun,
 )
 from runners.streams import ProcessStream
 from runners.variables import variables
@@ -122,9 +123,11 @@ class LocalRunner:
         """Run tests in a fresh process on a fresh copy of the repository."""
         return run_suite(self._start, self._workspace, self._limits, request.with_args(self._arguments))
 
-    def open_session(self, target: Target, node_ids: Sequence[str], guarding: Sequence[str] = ()) -> Session:
+    def open_session(
+        self, target: Target, node_ids: Sequence[str], guarding: Sequence[str] = (), known: Sequence[TestRun] = ()
+    ) -> Session:
         """Start a warm sandbox in which variants of `target` meet `node_ids`, and `guarding` if these pass."""
-        job = Job(self._start, self._workspace, self._limits, target, node_ids, self._arguments, guarding)
+        job = Job(self._start, self._workspace, self._limits, target, node_ids, self._arguments, guarding, known)
         return WarmSession(job)
 
     def close(self) -> None:

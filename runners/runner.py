@@ -62,7 +62,8 @@ class Limits:
 
     suite_timeout_s: float = 600.0  # a whole cold run
     test_timeout_s: float = 30.0  # one test in a cold run
-    execution_timeout_s: float = 5.0  # all tests of one warm execution
+    execution_timeout_s: float = 5.0  # all tests of one warm execution; less where they are fast, more where slow
+    execution_least_s: float = 1.0  # that they get however fast they are
     memory_mib: int = 1024
     processes: int = 128
     file_mib: int = 64
@@ -331,11 +332,14 @@ class Runner(Protocol):
         """Run tests in a fresh process on a fresh copy of the repository."""
         ...
 
-    def open_session(self, target: Target, node_ids: Sequence[str], guarding: Sequence[str] = ()) -> Session:
+    def open_session(
+        self, target: Target, node_ids: Sequence[str], guarding: Sequence[str] = (), known: Sequence[TestRun] = ()
+    ) -> Session:
         """Start a warm sandbox in which variants of `target` meet the tests `node_ids`.
 
         guarding: tests that pass on the code as it is, in the same files; a variant with which all of `node_ids` pass
-        meets them too, unless it is traced, and those that fail then are among its runs.
+        meets them too, unless it is traced, and those that fail then are among its runs. known: how tests came out in
+        earlier cold runs of the same files; if these tell of all `node_ids`, they are not run cold once more.
         """
         ...
 

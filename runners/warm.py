@@ -16,6 +16,7 @@ from dataclasses import replace
 from types import TracebackType
 
 from runners.cold import run_suite
+from runners.deadlines import for_calibration, for_variants
 from runners.replies import ExecutionReply
 from runners.runner import Execution, RunnerError, SuiteRequest, SuiteRun, TestRun, Trace
 from runners.worker import Calibration, Job, Level, Worker, calibrate, met_read_only
@@ -158,26 +159,49 @@ class WarmSession:
 
     def _calibrate(self) -> None:
         """Find the fastest level that tells the truth, on a tree that can be written into if need be."""
-        cold = self._threads.submit(self._run_cold, self._job.files())
-        try:
-            self._main.open()
-        finally:
-            truth = cold.result().tests
-        found = calibrate(self._main, truth)
-        if found.read_only and "swap" not in found.levels:
-            found = self._calibrate_writable(truth) or found
+        found = self._calibrated()
         self.why = found.why
         if not found.levels:
             self._main.close()
             return
         self.level = found.levels[-1]
+        usual_s = found.usual_s
         if self._job.guarding:
             reply = self._main.run(found.levels[-1], self.original, trace=False, nodes=self._job.guarding)
             passing = [run.node_id for run in reply.runs if run.passed] if reply is not None else []
-            self._guarding = tuple(passing) if reply is not None and reply.duration_s <= GUARDING_S else ()
+            if reply is not None and reply.duration_s <= GUARDING_S:
+                self._guarding, usual_s = tuple(passing), usual_s + reply.duration_s
+        self._main.timeout_s = for_variants(self._job.limits, usual_s, endless=bool(found.endless))
+        self._main.endless = found.endless
+
+    def _calibrated(self) -> Calibration:
+        """Compare with what is known of cold runs; where that is too little, or another outcome, with a new one."""
+        known = {run.node_id: run for run in self._job.known}
+        if known.keys() >= set(self._job.nodes):
+            self._main.open()
+            found = self._compared([known[node] for node in self._job.nodes])
+            if self._main.ready <= set(found.levels):
+                return found
+            for level in self._main.ready:
+                self._main.why.pop(level, None)
+            return self._compared(self._run_cold(self._job.files()).tests)
+        cold = self._threads.submit(self._run_cold, self._job.files())
+        try:
+            self._main.open()
+        finally:
+            truth = cold.result().tests
+        return self._compared(truth)
+
+    def _compared(self, truth: Sequence[TestRun]) -> Calibration:
+        self._main.timeout_s = for_calibration(self._job.limits, truth)
+        found = calibrate(self._main, truth)
+        if found.read_only and "swap" not in found.levels:
+            found = self._calibrate_writable(truth) or found
+        return found
 
     def _calibrate_writable(self, truth: Sequence[TestRun]) -> Calibration | None:
         worker = Worker(self._job, swap=True, writable=True)
+        worker.timeout_s = self._main.timeout_s
         try:
             worker.open()
             found = calibrate(worker, truth)
@@ -196,6 +220,7 @@ class WarmSession:
 
     def _open_one(self) -> Worker | None:
         worker = Worker(self._job, swap="swap" in self._main.ready, writable=self.writable)
+        worker.timeout_s, worker.endless = self._main.timeout_s, self._main.endless
         try:
             ready = worker.open()
         except (RunnerError, OSError):

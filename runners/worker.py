@@ -28,7 +28,7 @@ _PREPARE_TIMEOUT_S = 60.0
 class Job:
     """What a worker executes again and again: variants of one function, against these tests.
 
-    guarding: further tests, for variants with which the others pass.
+    guarding: further tests, for variants with which the others pass. known: how tests came out cold.
     """
 
     start: Start
@@ -38,6 +38,7 @@ class Job:
     nodes: Sequence[str]
     pytest_args: Sequence[str] = ()
     guarding: Sequence[str] = ()
+    known: Sequence[TestRun] = ()
 
     @property
     def original(self) -> bytes:
@@ -55,6 +56,8 @@ class Worker:
         self.why: dict[str, str] = {}  # why a level is not used, for reports
         self.ready: frozenset[Level] = frozenset()
         self.writable = writable
+        self.timeout_s = job.limits.execution_timeout_s  # for all tests of one variant
+        self.endless: Sequence[str] = ()  # tests that hang with the function as it is
         self.job, self._swap = job, swap
         self._overlay: Path | None = None
         self._sandbox: Sandbox | None = None
@@ -113,11 +116,15 @@ class Worker:
         again: bool = False,
         nodes: Sequence[str] | None = None,
     ) -> ExecutionReply:
-        """Run a variant once. again: have a child wait for the next one. nodes: the job's. Raises SandboxLost."""
+        """Run a variant once. again: have a child wait for the next one. nodes: the job's. Raises SandboxLost.
+
+        Of a variant among many that is not traced nothing more is asked once a test hangs or ends the process. Tests
+        that hang without it are only run if it passes all others.
+        """
         assert self._sandbox is not None
         if self._overlay is not None and not self.writable:
             replace_file(self._overlay, self.job.target.path, source)
-        timeout, wanted = self.job.limits.execution_timeout_s, nodes or self.job.nodes
+        timeout, wanted, thorough = self.timeout_s, nodes or self.job.nodes, trace or not again
         frame: dict[str, Any] = {
             "op": "execute",
             "level": level,
@@ -125,13 +132,15 @@ class Worker:
             "trace": trace,
             "sentinel": sentinel,
             "again": again,
+            "rest": thorough,
+            "late": [] if thorough else self.endless,
             "timeout": timeout,
             "file_mib": self.job.limits.file_mib,
             "events": self.job.limits.trace_events,
             "nodes": list(wanted),
         }
         self._sandbox.channel.send(frame)
-        reply = self._sandbox.channel.expect("executed", 2 * timeout + 30)
+        reply = self._sandbox.channel.expect("executed", 4 * timeout + 30)
         return parse_execution(reply, wanted, trace, timeout)
 
     def close(self) -> None:
@@ -192,6 +201,8 @@ class Calibration:
     levels: list[Level] = field(default_factory=list)  # those that tell the truth, slowest first
     why: dict[str, str] = field(default_factory=dict)  # why another is not used
     read_only: bool = False  # a test met the read-only tree: a writable one may tell more
+    usual_s: float = 0.0  # what all tests take at the slower of these levels, without those that hang
+    endless: Sequence[str] = ()  # tests that hang
 
 
 def calibrate(worker: Worker, truth: Sequence[TestRun]) -> Calibration:
@@ -215,6 +226,8 @@ def calibrate(worker: Worker, truth: Sequence[TestRun]) -> Calibration:
             break
         reached = sentinel.reached
         found.levels.append(level)
+        found.endless = [run.node_id for run in plain.runs if run.outcome == "timeout"]
+        found.usual_s = max(found.usual_s, (sentinel if found.endless else plain).duration_s)
     return found
 
 

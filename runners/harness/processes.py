@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from runners.harness.kept import kill, monotonic, open_file, sleep
 from runners.harness.syscalls import PR_SET_DUMPABLE, PR_SET_PDEATHSIG, prctl
 
+_TICKS = os.sysconf("SC_CLK_TCK")
+
 
 def children() -> set[int]:
     """Return the ids of this process's children, orphans of its descendants included."""
@@ -31,6 +33,15 @@ def _parent(pid: int) -> int:
             return int(file.read().rpartition(b")")[2].split()[1])
     except (OSError, ValueError, IndexError):
         return 0
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return what a process has used of the processors, 0.0 when it is gone."""
+    try:
+        with open_file(f"/proc/{pid}/stat", "rb") as file:
+            return sum(map(int, file.read().rpartition(b")")[2].split()[11:13])) / _TICKS
+    except (OSError, ValueError):
+        return 0.0
 
 
 def sweep(keep: set[int]) -> bool:

@@ -61,7 +61,7 @@ class Reporter:
         self.pytest, self.emit, self.places = pytest, emit, places
         self.wanted, self.canaries, self.collect_only = wanted, canaries, collect_only
         self.coverage, self.comparison, self.on_test, self.output = coverage, comparison, on_test, output
-        self.captured, self.calling = "", False
+        self.captured, self.calling, self.failed = "", False, False
         self.part: Message | None = None  # the first subtest that failed
         mark_hooks(pytest, type(self), _HOOKS)
 
@@ -161,6 +161,7 @@ class Reporter:
             frame = dict(self.part, d=frame["d"])
         self.emit(frame)
         outcome = frame["o"]
+        self.failed = self.failed or outcome == "failed"
         if self.output and outcome == "failed":
             self.captured = "\n".join(text for _, text in report.sections)[-self.output :]
 

@@ -69,6 +69,7 @@ class Zygote:
         self.emit: Emit | None = None
         self.recorder: Recorder | None = None
         self.pending: list[str] = []
+        self.late: frozenset[str] = frozenset()
         self.scout = False
 
     def main(self, channel: socket.socket, next_channel: socket.socket) -> NoReturn:
@@ -184,6 +185,7 @@ class Zygote:
         """In a child: put the variant in place, with probes that record what it does if that is asked for."""
         self.role, self.emit = "child", emit
         self.pending, self.scout = request["nodes"], request["scout"]
+        self.late = frozenset(request.get("late", ()))
         trace = bool(request.get("trace"))
         if trace:
             self.recorder = self._recording(request["events"])
@@ -216,6 +218,8 @@ class Zygote:
     def run_items(self, items: list[Any]) -> NoReturn:
         """In a child: run these tests, and end."""
         for place, item in enumerate(items):
+            if item.nodeid in self.late and self.reporter.failed:
+                break
             following = items[place + 1] if place + 1 < len(items) else None
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
             self._close_trace()
