@@ -192,7 +192,9 @@ class Search:
             return []
         found = self._trials.progress()
         kinds = {item.behaviour: item for item in reversed(found)}
-        return sorted(found, key=lambda item: kinds[item.behaviour] is not item)[:count]
+        best = sorted(found, key=lambda item: kinds[item.behaviour] is not item)[: 2 * count]
+        held = self._trials.held([item.body for item in best])
+        return [item for item in best if item.body in held][:count]
 
     def _run(self) -> Iterator[Candidate | None]:
         """Yield every candidate, and None now and then while there is none."""

@@ -37,13 +37,14 @@ if TYPE_CHECKING:
 FIRST_SHARE = 0.5  # of the budget that is left, for each suspect but the last
 LOOK = Budget(seconds=None, executions=64)  # for a look at each suspect, where there are several,
 LOOK_SHARE = 0.05  # before any is searched in depth; of the budget's seconds
-PAIR_SHARE = 0.3  # of the budget, kept for bodies of two functions where several are to blame
+PAIR_SHARE = 0.15  # of the budget, kept for bodies of two functions where several are to blame
 BETTER = 3  # bodies of one function that do better than the faulty one, on which another is regenerated
 SUSPECT_PATCHES = 3  # so many patches judged "suspect" end the search in one function
 SPENT = "the budget is spent"
 JUDGED = 5  # passing bodies of one lot that are judged, best first
 
 Aim = tuple[Suspect, Patch | None]  # the function to regenerate, and what stands changed meanwhile
+Look = tuple[Sequence[Arm], Budget]  # what is tried in place of the portfolio, until so much is spent without success
 Judged = tuple[Candidate, Patch, Verdict]
 
 
@@ -94,11 +95,14 @@ class Search(ABC):
         ones: list[Aim] = [(suspect, None) for suspect in suspects]
         several = len(suspects) > 1
         single = budget.left(Spent(), 1.0 - PAIR_SHARE) if several or self.proven else budget
-        found = self._looked(failures, suspects, single, reasons) if several and self._glance() else None
+        first, rest = self._looks(budget)
+        found = self._looked(failures, suspects, single, reasons, first) if several and first[0] else None
         if found is None:
             found = self._first(failures, ones, single, reasons)
         if found is None and not self.doubtful:
             found = self._first(failures, self._further(failures), budget, reasons)
+        if found is None and not self.doubtful and single is not budget and rest[0]:
+            found = self._looked(failures, suspects, budget, reasons, rest)
         if found is not None:
             reason = "" if found[2].publishable else "Several patches pass; a person has to choose."
             return Repair(failures, tuple(suspects), *found, self.spent, reason)
@@ -136,14 +140,14 @@ class Search(ABC):
         return found
 
     def _looked(
-        self, failures: tuple[TestFailure, ...], suspects: Sequence[Suspect], budget: Budget, reasons: list[str]
+        self,
+        failures: tuple[TestFailure, ...],
+        suspects: Sequence[Suspect],
+        budget: Budget,
+        reasons: list[str],
+        look: Look,
     ) -> Judged | None:
-        """Return what a first look at each suspect found.
-
-        The right body is more often among the likeliest of the second or third suspect than among the unlikely ones of
-        the first: who is to blame is not known that well.
-        """
-        look = replace(LOOK, seconds=None if budget.seconds is None else LOOK_SHARE * budget.seconds)
+        """Return what a look at each suspect found."""
         for suspect in suspects:
             share = budget.left(self.spent, FIRST_SHARE)
             if share.exceeded(Spent()):
@@ -153,10 +157,17 @@ class Search(ABC):
                 return found
         return None
 
-    def _glance(self) -> Sequence[Arm]:
-        """Return the arms of a first look: the portfolio up to its first single edits; nothing where it has none."""
+    def _looks(self, budget: Budget) -> tuple[Look, Look]:
+        """Return the first look at each suspect and the last one; both without arms where no single edits are tried.
+
+        First comes the portfolio up to them, since the right body is more often among the likeliest of the second or
+        third suspect than among the unlikely ones of the first: who is to blame is not known that well. At last the
+        edits that were not reached have what bodies of two functions did not need.
+        """
         kinds = [arm.kind for arm in self.arms]
-        return self.arms[: kinds.index("edits") + 1] if "edits" in kinds else ()
+        arms = self.arms[: kinds.index("edits") + 1] if "edits" in kinds else ()
+        limit = replace(LOOK, seconds=None if budget.seconds is None else LOOK_SHARE * budget.seconds)
+        return (arms, limit), ([replace(arm, share=1.0) for arm in arms[-1:]], Budget())
 
     def _first(
         self, failures: tuple[TestFailure, ...], aims: Iterable[Aim], budget: Budget, reasons: list[str]
@@ -183,7 +194,7 @@ class Search(ABC):
         budget: Budget,
         base: Patch | None,
         reasons: list[str],
-        look: Budget | None = None,
+        look: Look | None = None,
     ) -> Judged | None:
         """Return what one attempt found; a lost sandbox ends it and is told."""
         try:
@@ -199,18 +210,16 @@ class Search(ABC):
         suspect: Suspect,
         budget: Budget,
         base: Patch | None,
-        look: Budget | None,
+        look: Look | None,
     ) -> Judged | None:
-        """Return the best candidate in `suspect` whose cold verdict is publishable: lot after lot, each ranked.
-
-        look: only what is tried first, until so much is spent without a body that passes.
-        """
+        """Return the best candidate in `suspect` whose cold verdict is publishable: lot after lot, each ranked."""
         key = suspect.key
         attempt = self._attempt(failures, suspect, base)
         if attempt is None:
             return None
         beside = f", with another body of {base.title}" if base is not None else ""
-        doing = "Regenerating" if look is None else "Having a first look at"
+        first = look is not None and look[1] != Budget()
+        doing = "Regenerating" if look is None else "Having a first look at" if first else "Trying more edits of"
         self.emit("stage", name="generate", text=f"{doing} {key.qualname} in {key.path}{beside}", guides=attempt.guides)
         doubtful = len(self.doubtful)
         known, late = self.memory.lots(suspect, self._key(attempt)) if base is None else ([], [])
@@ -280,9 +289,10 @@ class Search(ABC):
         return None
 
     def _generated(
-        self, attempt: Attempt, budget: Budget, look: Budget | None = None
+        self, attempt: Attempt, budget: Budget, look: Look | None = None
     ) -> Generator[list[Candidate], None, None]:
-        """Yield the lots that the portfolio, or a first look, finds in a sandbox of its own."""
+        """Yield the lots that the portfolio, or a look, finds in a sandbox of its own."""
+        arms, limit = (self.arms, None) if look is None else look
         key, function, source = attempt.suspect.key, attempt.function, attempt.source
         files, tests = attempt.target.base, attempt.tests
         guiding = [failure for failure in attempt.failures if failure.node_id in set(attempt.guides)]
@@ -303,7 +313,7 @@ class Search(ABC):
                 attempt.suspect,
                 self.model,
                 session,
-                settings=self.arms if look is None else self._glance(),
+                settings=arms,
                 budget=budget.left(before - began),
                 seed=self.config.seed,
                 emit=self.emit,
@@ -311,7 +321,7 @@ class Search(ABC):
                 names=names_in_scope(source, function),
             )
             try:
-                for lot in search.lots(look):
+                for lot in search.lots(limit):
                     self.spent = before + search.spent
                     yield lot
                 if attempt.base is None and search.spent.executions:

@@ -172,7 +172,7 @@ class WarmSession:
             if reply is not None and reply.duration_s <= GUARDING_S:
                 self._guarding, usual_s = tuple(passing), usual_s + reply.duration_s
         self._main.timeout_s = for_variants(self._job.limits, usual_s, endless=bool(found.endless))
-        self._main.endless = found.endless
+        self._main.late = [*found.passing, *found.endless]  # most variants fail before, and what hangs is dear
 
     def _calibrated(self) -> Calibration:
         """Compare with what is known of cold runs; where that is too little, or another outcome, with a new one."""
@@ -220,7 +220,7 @@ class WarmSession:
 
     def _open_one(self) -> Worker | None:
         worker = Worker(self._job, swap="swap" in self._main.ready, writable=self.writable)
-        worker.timeout_s, worker.endless = self._main.timeout_s, self._main.endless
+        worker.timeout_s, worker.late = self._main.timeout_s, self._main.late
         try:
             ready = worker.open()
         except (RunnerError, OSError):

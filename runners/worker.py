@@ -57,7 +57,7 @@ class Worker:
         self.ready: frozenset[Level] = frozenset()
         self.writable = writable
         self.timeout_s = job.limits.execution_timeout_s  # for all tests of one variant
-        self.endless: Sequence[str] = ()  # tests that hang with the function as it is
+        self.late: Sequence[str] = ()  # tests that a variant only meets if it passes the others; in this order
         self.job, self._swap = job, swap
         self._overlay: Path | None = None
         self._sandbox: Sandbox | None = None
@@ -118,8 +118,8 @@ class Worker:
     ) -> ExecutionReply:
         """Run a variant once. again: have a child wait for the next one. nodes: the job's. Raises SandboxLost.
 
-        Of a variant among many that is not traced nothing more is asked once a test hangs or ends the process. Tests
-        that hang without it are only run if it passes all others.
+        Of a variant among many that is not traced nothing more is asked once a test hangs or ends the process, and the
+        late tests only if it passes the others.
         """
         assert self._sandbox is not None
         if self._overlay is not None and not self.writable:
@@ -133,7 +133,7 @@ class Worker:
             "sentinel": sentinel,
             "again": again,
             "rest": thorough,
-            "late": [] if thorough else self.endless,
+            "late": [] if thorough else list(self.late),
             "timeout": timeout,
             "file_mib": self.job.limits.file_mib,
             "events": self.job.limits.trace_events,
@@ -202,7 +202,8 @@ class Calibration:
     why: dict[str, str] = field(default_factory=dict)  # why another is not used
     read_only: bool = False  # a test met the read-only tree: a writable one may tell more
     usual_s: float = 0.0  # what all tests take at the slower of these levels, without those that hang
-    endless: Sequence[str] = ()  # tests that hang
+    passing: Sequence[str] = ()  # tests that pass,
+    endless: Sequence[str] = ()  # and those that hang
 
 
 def calibrate(worker: Worker, truth: Sequence[TestRun]) -> Calibration:
@@ -226,6 +227,7 @@ def calibrate(worker: Worker, truth: Sequence[TestRun]) -> Calibration:
             break
         reached = sentinel.reached
         found.levels.append(level)
+        found.passing = [run.node_id for run in plain.runs if run.passed]
         found.endless = [run.node_id for run in plain.runs if run.outcome == "timeout"]
         found.usual_s = max(found.usual_s, (sentinel if found.endless else plain).duration_s)
     return found

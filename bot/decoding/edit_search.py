@@ -65,7 +65,9 @@ class EditSearch:
         better = {item.body: (-item.passed, -item.further) for item in self.trials.progress()}
         moving = [edit for edit in self.pool.neighbourhood.made if edit.body in better]
         ranked = sorted(self.pool.score(moving), key=lambda scored: better[scored.edit.body])  # stable: then by score
-        return [scored.edit for scored in ranked[:FIRST_EDITS]]
+        first = [scored.edit for scored in ranked[:FIRST_EDITS]]
+        held = self.trials.held([edit.body for edit in first])
+        return [edit for edit in first if edit.body in held]
 
     def _second_edits(self, first: Edit) -> list[Scored]:
         """Return the likeliest single edits near `first` of the body that `first` made."""

@@ -96,13 +96,22 @@ class Trials:
         return Observation(continuation, first_line, run.outcome, message, trace, origin, run.node_id)
 
     def progress(self) -> list[Progress]:
-        """Return the whole bodies run that do not pass but do better than the faulty one: most first, then as run."""
+        """Return the whole bodies run that do not pass but do better than the faulty one: most first, then as run.
+
+        Whether they break a test that passed before is only known of those that were traced: see `held`.
+        """
         faulty = self.faulty()
         if faulty is None:
             return []
-        known = {**self._traced, **self._plain}
+        known = {**self._plain, **self._traced}
         found = [_progress(body, faulty, run) for body, run in known.items() if not run.passed and FRONTIER not in body]
         return sorted((item for item in found if item is not None), key=lambda item: (-item.passed, -item.further))
+
+    def held(self, bodies: Sequence[str]) -> set[str]:
+        """Return those of the bodies that do better than the faulty one and break nothing, by a run of all tests."""
+        faulty = self.faulty()
+        runs = zip(bodies, self.run(bodies, trace=True), strict=True)
+        return {body for body, run in runs if run is not None and faulty is not None and _progress(body, faulty, run)}
 
     def observe_faulty(self) -> Observation | None:
         """Return what is told of the function as it is."""
@@ -138,6 +147,8 @@ def _progress(body: str, faulty: Execution, execution: Execution) -> Progress | 
     for before, run in zip(faulty.runs, execution.runs, strict=False):
         if run.passed:
             passed += not before.passed
+        elif run.outcome == "missing":  # it would have come later
+            continue
         elif before.passed or run.phase == "collect":
             return None
         else:

@@ -44,12 +44,12 @@ class Executions:
         """Answer one request by a child. Returns True in the child, which goes on to run the tests.
 
         With "rest", a second and a third child run what is left of the tests after one that hangs or ends the process.
-        Tests in "late" come last, and only if all others pass.
+        Tests in "late" come last, in that order, and none after one that has failed.
         """
         started = monotonic()
         limit, wanted = float(request["timeout"]), set(request.get("nodes") or self.nodes)
-        late = set(request.get("late", ()))
-        pending = sorted((node for node in self.nodes if node in wanted), key=lambda node: node in late)
+        late = {node: place for place, node in enumerate(request.get("late", ()))}
+        pending = sorted((node for node in self.nodes if node in wanted), key=lambda node: late.get(node, -1))
         answer: Message = {"tests": [], "errors": [], "why": ""}
         for _ in range(3 if request.get("rest") else 1):
             talk = self._converse(dict(request, nodes=pending), limit)
