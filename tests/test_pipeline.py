@@ -298,6 +298,21 @@ def test_every_suspect_is_looked_at_before_the_first_is_searched_in_depth(repo, 
     assert doing == ["Having a first look at shares", "Having a first look at part"]
 
 
+def test_what_bodies_of_two_functions_do_not_need_is_spent_on_further_edits(repo, config):
+    events = Events()
+    searched = replace(config, model="none", budget=Budget(seconds=3000, executions=300))
+    out_of_reach = TEST_SHARES.replace("[0.25, 0.75]", "['a', 'b']").replace("[0.5, 0.5]", "['c', 'c']")
+    (done,) = repair(repo({"shares.py": SHARES, "test_shares.py": out_of_reach}), searched, events).repairs
+    assert not done.published
+    doing = [fields["text"].split(" in ")[0] for event, fields in events if event == "stage"]
+    steps = [
+        event if event == "execution" else fields["text"] for event, fields in events if event in ("execution", "stage")
+    ]
+    further = next(place for place, step in enumerate(steps) if step.startswith("Trying more edits of shares"))
+    assert doing.index("Regenerating shares") < doing.index("Trying more edits of shares")
+    assert "execution" in steps[further:]
+
+
 def test_of_bodies_that_pass_the_one_that_keeps_the_docstrings_examples_is_proposed(repo, config):
     faulty = (
         "def once(numbers):\n"
