@@ -77,7 +77,7 @@ class CannedSession:
     level = "canned"
     executions = 0
 
-    def execute(self, sources: Sequence[bytes], *, trace: bool = False) -> list[Execution]:
+    def execute(self, sources: Sequence[bytes], *, trace: bool = False, brief: bool = False) -> list[Execution]:  # noqa: ARG002
         found = []
         for _ in sources:
             self.executions += 1

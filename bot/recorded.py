@@ -178,12 +178,12 @@ class RecordedSession:
     def executions(self) -> int:
         return self._session.executions
 
-    def execute(self, sources: Sequence[bytes], *, trace: bool = False) -> list[Execution]:
+    def execute(self, sources: Sequence[bytes], *, trace: bool = False, brief: bool = False) -> list[Execution]:
         """Run the variants that are not known to fail; results are in the order of `sources`."""
         files = [digest(source) for source in sources]
         found = [None if trace else self._remembered(file) for file in files]
         fresh = [source for source, known in zip(sources, found, strict=True) if known is None]
-        ran = iter(self._session.execute(fresh, trace=trace) if fresh else ())
+        ran = iter(self._session.execute(fresh, trace=trace, brief=brief) if fresh else ())
         self.spared += sum(
             known is not None and file not in self._ran for file, known in zip(files, found, strict=True)
         )

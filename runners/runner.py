@@ -310,8 +310,12 @@ class Session(Protocol):
         """Return how many variants were run so far."""
         ...
 
-    def execute(self, sources: Sequence[bytes], *, trace: bool = False) -> list[Execution]:
-        """Run the guiding tests on each variant, in order; `sources` are whole files in place of the target's."""
+    def execute(self, sources: Sequence[bytes], *, trace: bool = False, brief: bool = False) -> list[Execution]:
+        """Run the guiding tests on each variant, in order; `sources` are whole files in place of the target's.
+
+        brief: of a variant that fails no more is asked than shows that it does: tests that pass with the function as it
+        is, then those that hang with it, come last, and only while all before them pass. What is not run is "missing".
+        """
         ...
 
     def __enter__(self) -> Session: ...

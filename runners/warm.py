@@ -60,14 +60,14 @@ class WarmSession:
         """How many sandboxes are ready."""
         return 1 + sum(1 for _ in self._helpers())
 
-    def execute(self, sources: Sequence[bytes], *, trace: bool = False) -> list[Execution]:
+    def execute(self, sources: Sequence[bytes], *, trace: bool = False, brief: bool = False) -> list[Execution]:
         """Run the guiding tests on each variant; the results are in order, whatever sandbox they come from."""
         self.executions += len(sources)
         helpers = list(self._helpers()) if len(sources) > 1 and self.level != "cold" else []
         work = _Work(sources)
-        running = [self._threads.submit(self._drain, helper, work, trace) for helper in helpers]
+        running = [self._threads.submit(self._drain, helper, work, trace, brief) for helper in helpers]
         try:
-            self._drain(self._main, work, trace)
+            self._drain(self._main, work, trace, brief)
         finally:
             work.stop()
             for future in running:
@@ -95,14 +95,14 @@ class WarmSession:
 
     # ------------------------------------------------------------------------------------------------ one variant
 
-    def _drain(self, worker: Worker, work: _Work, trace: bool) -> None:
+    def _drain(self, worker: Worker, work: _Work, trace: bool, brief: bool) -> None:
         for place, source in work:
-            work.put(place, self._execute_one(worker, source, trace))
+            work.put(place, self._execute_one(worker, source, trace, brief))
 
-    def _execute_one(self, worker: Worker, source: bytes, trace: bool) -> Execution:
-        reply = self._try_levels(worker, source, trace)
+    def _execute_one(self, worker: Worker, source: bytes, trace: bool, brief: bool) -> Execution:
+        reply = self._try_levels(worker, source, trace, brief)
         if reply is not None and met_read_only(reply.runs) and self._give_writable(worker):
-            reply = self._try_levels(worker, source, trace)
+            reply = self._try_levels(worker, source, trace, brief)
         if reply is None:
             return self._execute_cold(source, trace)
         execution = Execution(reply.runs, reply.duration_s)
@@ -110,7 +110,7 @@ class WarmSession:
 
     def _guarded(self, worker: Worker, source: bytes, execution: Execution) -> Execution:
         """Return an execution that passed with the guarding tests that fail on the variant."""
-        reply = self._try_levels(worker, source, False, self._guarding) if execution.passed else None
+        reply = self._try_levels(worker, source, False, False, self._guarding) if execution.passed else None
         broken = [run for run in reply.runs if not run.passed] if reply is not None and not reply.refused else []
         return replace(execution, runs=(*execution.runs, *broken))
 
@@ -129,12 +129,12 @@ class WarmSession:
         return True
 
     def _try_levels(
-        self, worker: Worker, source: bytes, trace: bool, nodes: Sequence[str] | None = None
+        self, worker: Worker, source: bytes, trace: bool, brief: bool, nodes: Sequence[str] | None = None
     ) -> ExecutionReply | None:
         """Return what the fastest level that takes this variant says, None if none does."""
         levels: tuple[Level, ...] = ("swap", "import")
         for level in levels[("swap", "import", "cold").index(self.level) :]:
-            reply = worker.run(level, source, trace=trace, nodes=nodes)
+            reply = worker.run(level, source, trace=trace, brief=brief, nodes=nodes)
             if reply is not None and not reply.refused:
                 return reply
             if reply is not None and reply.refused.startswith("SyntaxError"):

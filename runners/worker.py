@@ -78,7 +78,7 @@ class Worker:
         return self.ready
 
     def run(
-        self, level: Level, source: bytes, *, trace: bool, nodes: Sequence[str] | None = None
+        self, level: Level, source: bytes, *, trace: bool, brief: bool = False, nodes: Sequence[str] | None = None
     ) -> ExecutionReply | None:
         """Run a variant once, and once more in a new sandbox if this one is lost; None when none can be started.
 
@@ -94,7 +94,7 @@ class Worker:
             if level not in self.ready:
                 return None
             try:
-                reply = self.ask(level, source, trace=trace, again=True, nodes=nodes)
+                reply = self.ask(level, source, trace=trace, again=True, brief=brief, nodes=nodes)
             except SandboxLost as error:
                 self.close()
                 if lost:
@@ -114,17 +114,18 @@ class Worker:
         trace: bool = False,
         sentinel: bool = False,
         again: bool = False,
+        brief: bool = False,
         nodes: Sequence[str] | None = None,
     ) -> ExecutionReply:
-        """Run a variant once. again: have a child wait for the next one. nodes: the job's. Raises SandboxLost.
+        """Run a variant once. Raises SandboxLost.
 
-        Of a variant among many that is not traced nothing more is asked once a test hangs or ends the process, and the
-        late tests only if it passes the others.
+        again: have a child wait for the next one. brief: ask nothing more once a test hangs or ends the process, and
+        the late tests only while all before them pass. nodes: the job's.
         """
         assert self._sandbox is not None
         if self._overlay is not None and not self.writable:
             replace_file(self._overlay, self.job.target.path, source)
-        timeout, wanted, thorough = self.timeout_s, nodes or self.job.nodes, trace or not again
+        timeout, wanted = self.timeout_s, nodes or self.job.nodes
         frame: dict[str, Any] = {
             "op": "execute",
             "level": level,
@@ -132,8 +133,8 @@ class Worker:
             "trace": trace,
             "sentinel": sentinel,
             "again": again,
-            "rest": thorough,
-            "late": [] if thorough else list(self.late),
+            "rest": not brief,
+            "late": list(self.late) if brief else [],
             "timeout": timeout,
             "file_mib": self.job.limits.file_mib,
             "events": self.job.limits.trace_events,

@@ -198,7 +198,7 @@ class InProcessSession:
         self.executions = 0
         self.sources: list[str] = []
 
-    def execute(self, sources: Sequence[bytes], *, trace: bool = False) -> list[Execution]:
+    def execute(self, sources: Sequence[bytes], *, trace: bool = False, brief: bool = False) -> list[Execution]:
         self.executions += len(sources)
         self.sources += [source.decode() for source in sources]
         return [Execution(tuple(self._run(source, node, trace) for node in self.tests)) for source in sources]

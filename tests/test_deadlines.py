@@ -61,7 +61,7 @@ def session(runner: Counting) -> Iterator[Session]:
 def outcomes(session: Session, body: bytes, *, trace: bool = False) -> list[str]:
     source = MODULE.replace(b"while n != 0:\n        n -= 2\n    return 1", body)
     assert body in source
-    return [run.outcome for run in session.execute([source], trace=trace)[0].runs]
+    return [run.outcome for run in session.execute([source], trace=trace, brief=not trace)[0].runs]
 
 
 def test_fast_tests_get_the_least_slow_ones_a_multiple_of_what_they_take():

@@ -54,7 +54,7 @@ class Trials:
                 except BodyError:
                     self._broken.add(body)
         if files:
-            executions = self.session.execute(list(files.values()), trace=trace)
+            executions = self.session.execute(list(files.values()), trace=trace, brief=not trace)
             self.executions += len(files)
             memory = self._traced if trace else self._plain
             for body, execution in zip(files, executions, strict=True):
@@ -166,9 +166,9 @@ def _reach(run: TestRun) -> int:
 
 
 def _told(execution: Execution, usual: int) -> TestRun:
-    """Return the run that tells most: the first that fails, else the usual one, else the first."""
+    """Return the run that tells most: the first that is seen to fail, else the usual one, else the first."""
     for run in execution.runs:
-        if run.outcome not in ("passed", "frontier"):
+        if run.outcome not in ("passed", "frontier", "missing"):
             return run
     return execution.runs[usual if usual < len(execution.runs) else 0]
 
