@@ -171,6 +171,8 @@ class FunctionView:
                 found[node.id] = None
             elif isinstance(node, ast.arg):
                 found[node.arg] = None
+            elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                found[node.name] = None
         return list(found)
 
     @cached_property

@@ -16,11 +16,14 @@ from dataclasses import dataclass, replace
 from types import CodeType
 from typing import Any
 
+from bot.edit_calls import edit_calls
 from bot.edit_expressions import edit_expressions
 from bot.edit_guards import edit_guards
 from bot.edit_omissions import edit_omissions
 from bot.edit_parameters import edit_parameters
+from bot.edit_results import edit_results
 from bot.edit_statements import edit_statements
+from bot.edit_unbound import edit_unbound
 from bot.edit_view import FunctionView, Span, apply, in_order
 from bot.functions import FunctionText
 from bot.syntax import compiled, parsed, quiet
@@ -35,6 +38,7 @@ WEIGHTS = {
     "SUBSCRIPT": 3.5, "OPERAND_SWAP": 2.5, "RETURN": 4.0, "STMT_ADD": 4.0, "STMT_DEL": 2.0, "STMT_MOVE": 2.5,
     "CONTROL": 2.5, "LIT": 3.0, "EXPR_REPLACE": 3.5, "INIT": 1.0, "EXC": 0.5, "EXCHANGE": 1.5,
     "AWAIT": 4.0, "GUARD": 3.0, "LEFT_OUT": 3.0,
+    "CALLED": 2.5, "RESULT": 2.5, "STORE": 15.0, "BIND": 25.0,
 }  # fmt: skip
 
 
@@ -69,7 +73,8 @@ class Proposal:
 class Neighbourhood:
     """The single edits of a function's body, made one by one, since compiling thousands of a long one takes long.
 
-    names: what is in scope beside the function's own names: functions, constants, attributes ("self.size").
+    names: what is in scope beside the function's own names: functions, constants, attributes ("self.size"), and what
+    the module tells of the function in the forms of `bot.edit_scope`.
     Every body compiles, and no two, nor one and the faulty body, compile to the same code. A function whose body
     stands on the `def` line, or that does not compile, has none.
     """
@@ -128,11 +133,15 @@ def same_code(one: str, other: str) -> bool:
     return bool(compiler.key(one) == compiler.key(other))
 
 
+_KINDS = (
+    edit_expressions, edit_statements, edit_parameters, edit_guards, edit_omissions, edit_calls, edit_results,
+    edit_unbound,
+)  # fmt: skip
+
+
 def _ranked(view: FunctionView) -> list[Proposal]:
     """Return a proposal for every distinct text, heaviest first; not yet compiled."""
-    offered = itertools.chain(
-        edit_expressions(view), edit_statements(view), edit_parameters(view), edit_guards(view), edit_omissions(view)
-    )
+    offered = itertools.chain.from_iterable(kind(view) for kind in _KINDS)
     forgotten = "|".join([*view.forgotten, *view.unread])
     remembers = re.compile(rf"\b(?:{forgotten})\b") if forgotten else None
     proposals = [(operator, share, in_order(spans)) for operator, share, spans in offered]

@@ -10,6 +10,7 @@ import warnings
 import pytest
 
 from bot.decoding.edit_pool import names_in_scope
+from bot.edit_scope import unbound
 from bot.edits import WEIGHTS, Edit, Neighbourhood, same_code, single_edits
 from bot.functions import FunctionText, functions_in
 
@@ -435,3 +436,89 @@ def test_of_a_long_function_only_what_is_asked_for_is_made():
     assert found.made == [first]
     again = next(edit for edit in found.edits() if edit.line > 100)
     assert again is first
+
+
+MODULE = """
+    from math import floor
+    from threading import Lock
+
+    def parse(url):
+        return url.split()
+
+    def scheme(url):
+        parts = parse(url)
+        return parts[0]
+
+    class Deque:
+        def __init__(self, items, key=None):
+            self._length = len(items)
+            self.items, self.lock = items, Lock()
+
+        def iterate(self):
+            return iter(self.items)
+
+        def norm(self, other):
+            return other, 0
+
+        def union(self, other):
+            inc, exc = self.norm(other)
+            return inc
+
+        def {}
+"""
+
+
+def in_module(header: str, faulty: str, repaired: str) -> Edit | None:
+    lines = [f"{header}:\n            {body}".replace("; ", "\n            ") for body in (faulty, repaired)]
+    return edited_in(MODULE.format(lines[0]), MODULE.format(lines[1]))
+
+
+@pytest.mark.parametrize(
+    ("operator", "header", "faulty", "repaired"),
+    [
+        ("RESULT", "__len__(self)", "return ''", "return self._length"),
+        ("RESULT", "__iter__(self)", "return False", "return self.iterate()"),
+        ("RESULT", "__iter__(self)", "return None", "return self"),
+        ("RESULT", "rounded(self, number)", "return 0", "return floor(number)"),
+        ("CALLED", "__hash__(self)", "return self.items", "return hash(self.items)"),
+        ("CALLED", "low(self, numbers)", "return [x / 2 for x in numbers]", "return [floor(x) / 2 for x in numbers]"),
+        ("CALLED", "find(self, item, key)", "k = item; return k", "k = key(item); return k"),
+        ("CALLED", "host(self, url)", "parts = url; return parts[1]", "parts = parse(url); return parts[1]"),
+        ("CALLED", "check(self)", "raise 'empty'", "raise ValueError('empty')"),
+        ("CALLED", "text(self)", "return ''", "return ''.join(self.items)"),
+        ("CALLED", "text(self, n)", "return '%d items'", "return '%d items' % n"),
+        ("STORE", "last(self)", "n = self.items; return found[-1]", "found = self.items; return found[-1]"),
+        ("BIND", "host(self, url)", "return parts[1]", "parts = parse(url); return parts[1]"),
+        ("BIND", "minus(self, other)", "x = 1; return exc - x", "x = 1; inc, exc = self.norm(other); return exc - x"),
+    ],
+)
+def test_what_the_module_and_the_class_hold_is_made_use_of(operator, header, faulty, repaired):
+    edit = in_module(header, faulty, repaired)
+    assert edit is not None, repaired
+    assert edit.operator == operator
+
+
+def test_a_name_that_is_bound_somewhere_is_not_taken_for_a_lost_one():
+    inside = "global g\n        g = [c for c in a]\n        return b, g, len"
+    bound = f"def outer(a):\n    def f(b):\n        {inside}\n    return f\n"
+    code = (
+        (bound + "\nimport os\nif os:\n    h = 1\nx = lambda y: y\n").replace("b, g, len", "b, g, len, h, os").encode()
+    )
+    inner = next(found for found in functions_in(code) if found.name == "f")
+    assert unbound(names_in_scope(code, inner)) == []
+    code = code.replace(b"return b,", b"return lost,")
+    inner = next(found for found in functions_in(code) if found.name == "f")
+    assert unbound(names_in_scope(code, inner)) == ["lost"]
+    assert unbound(names_in_scope(b"from os import *\n" + code, functions_in(b"from os import *\n" + code)[1])) == []
+
+
+def test_a_function_that_is_made_and_never_returned_is_returned():
+    source = "def wrap(f):\n    def call(*args):\n        return f(*args)\n    return {}\n"
+    edit = edit_to(source.format("f"), source.format("call"))
+    assert edit is not None
+    assert edit.operator in ("RETURN", "VAR")
+
+
+def test_a_nested_function_may_name_what_the_functions_around_it_hold():
+    source = "def outer(limit):\n    def inner(n):\n        return n < {}\n    return inner\n"
+    assert edited_in(source.format("n"), source.format("limit")) is not None

@@ -326,7 +326,7 @@ class Stack:
         return self.items.pop(0)
 """
     function = find_function(source, "Stack.pop", 11)
-    names = ["self.items", "self.pop", "os", "down", "LIMIT", "Stack", "self.pop()"]
+    names = ["self.items", "self.pop", "os", "down", "LIMIT", "Stack", "self.pop()", "down(...)"]
     assert names_in_scope(source, function) == names
 
 

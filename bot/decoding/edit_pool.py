@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from itertools import chain, islice, repeat
 
 from bot.decoding.prompt import Prompt
+from bot.edit_scope import enclosing, locals_around, related, told
 from bot.edits import LIMIT, Edit, Neighbourhood
 from bot.functions import FunctionText
 from bot.logical_lines import logical_lines
@@ -183,14 +184,16 @@ def _replaced(whole: Sequence[str], rest: str, line: int, text: str) -> int:
 def names_in_scope(source: bytes, function: FunctionText) -> list[str]:
     """Return what a body may name beside its own names: what its `self` has, then the module's names; in order.
 
-    "self.x" is an attribute or a method, "self.save(notes)" a method with its parameters, "super()" stands for a base.
+    "self.x" is an attribute or a method, "self.save(notes)" a method with its parameters, "super()" stands for a base;
+    `bot.edit_scope` says what else the module tells.
     """
     try:
         tree = parsed(source)
     except (SyntaxError, ValueError):
         return []
     *_, owner, _ = ["", "", *function.qualname.split(".")]
-    names: dict[str, None] = {}
+    chain = enclosing(tree, function.qualname, function.first_line)
+    names = dict.fromkeys(locals_around(chain))
     classes = {node.name: node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
     for node in _with_bases(owner, classes):
         names |= dict.fromkeys(_members(node))
@@ -207,8 +210,9 @@ def names_in_scope(source: bytes, function: FunctionText) -> list[str]:
     if owner in classes:
         bases = [base for base in classes[owner].bases if not (isinstance(base, ast.Name) and base.id == "object")]
         found += ["super()"] if bases else []
-        found += _callable_members(_with_bases(owner, classes))[:MAX_METHODS]
-    return found
+        methods = _callable_members(_with_bases(owner, classes))
+        found += sorted(methods, key=lambda method: not related(method, function.name))[:MAX_METHODS]
+    return [*found, *told(tree, chain)]
 
 
 def _with_bases(owner: str, classes: Mapping[str, ast.ClassDef]) -> list[ast.ClassDef]:
