@@ -33,6 +33,7 @@ COUNTED = {
     "skipped": ("skipped",),
 }
 REPEATED = 3  # ids named in one note
+HUNG = 2  # tests that hang, each for as long as one may take, which are run again; what hangs rarely passes alone
 
 Read = Callable[[str], bytes]  # path -> the file's bytes; any exception means that it cannot be read
 Earlier = Callable[[Sequence[str]], Mapped]
@@ -52,13 +53,14 @@ def discover(
     tests: node ids, files or folders; only failures among them are returned. A suite of moderate size is run whole all
     the same, since a patch must break none of it. earlier: says which tests failed in a run that is over; these are
     run, and the rest of the suite is not. read: the repository's files, by which related passing tests are chosen.
-    times: that a failing test must fail again.
+    times: that a failing test must fail again; of those that hang, the first two must.
     Raises ConfigError for a name that is no test's, RepositoryError if there are no tests.
     """
     emit("stage", name="discover", text="Running the test suite")
     first = _first_run(runner, tests, earlier, read, emit)
     failing = [run for run in first.chosen if run.failing]
-    again = [run.node_id for run in failing if run.phase != "collect"]
+    dear = [run for run in failing if run.outcome == "timeout"][HUNG:]
+    again = [run.node_id for run in failing if run.phase != "collect" and run not in dear]
     if again:
         emit("stage", name="discover", text=f"Running {_count(len(again), 'failing test')} {_often(times)}")
     repeated = _repeat(runner, again, times)

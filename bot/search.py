@@ -119,7 +119,7 @@ class Search(ABC):
         """Yield what is tried when no single body repairs the group."""
 
     @abstractmethod
-    def _lots(self, attempt: Attempt, budget: Budget) -> Generator[list[Candidate], None, None]:
+    def _lots(self, attempt: Attempt, budget: Budget, look: Look | None) -> Generator[list[Candidate], None, None]:
         """Yield bodies that pass the guiding tests, lot after lot."""
 
     @abstractmethod
@@ -223,7 +223,7 @@ class Search(ABC):
         self.emit("stage", name="generate", text=f"{doing} {key.qualname} in {key.path}{beside}", guides=attempt.guides)
         doubtful = len(self.doubtful)
         known, late = self.memory.lots(suspect, self._key(attempt)) if base is None else ([], [])
-        with closing(self._lots(attempt, budget) if look is None else self._generated(attempt, budget, look)) as lots:
+        with closing(self._lots(attempt, budget, look)) as lots:
             for lot in chain([known], lots, [late] if look is None else []):
                 found = self._best(attempt, lot)
                 if found is not None:
@@ -288,9 +288,7 @@ class Search(ABC):
                 self.doubtful.append((candidate, patch, verdict))
         return None
 
-    def _generated(
-        self, attempt: Attempt, budget: Budget, look: Look | None = None
-    ) -> Generator[list[Candidate], None, None]:
+    def _generated(self, attempt: Attempt, budget: Budget, look: Look | None) -> Generator[list[Candidate], None, None]:
         """Yield the lots that the portfolio, or a look, finds in a sandbox of its own."""
         arms, limit = (self.arms, None) if look is None else look
         key, function, source = attempt.suspect.key, attempt.function, attempt.source
@@ -335,12 +333,9 @@ class Search(ABC):
     def _session(self, target: Target, tests: Sequence[str], guarding: Sequence[str] = ()) -> Session:
         """Open a sandbox, which runs the tests a few times: that is part of the budget, also where it fails."""
         began = self.clock()
+        failing = [failure.as_run for failure in self.discovery.failures]
         try:
-            known = (
-                []
-                if target.base
-                else [*(failure.as_run for failure in self.discovery.failures), *self.discovery.passing]
-            )
+            known = () if target.base else (*failing, *self.discovery.passing)
             return self.runner.open_session(target, tests, guarding, known)
         finally:
             self.spent += Spent(seconds=self.clock() - began)

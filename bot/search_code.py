@@ -13,7 +13,7 @@ from bot.functions import BodyError, splice
 from bot.localise import rank
 from bot.patches import joined, make_patch, moved_onto, original_frame, original_key
 from bot.records import Budget, Candidate, Patch, Suspect, TestFailure, Verdict
-from bot.search import Aim, Attempt, Judged, Search
+from bot.search import Aim, Attempt, Judged, Look, Search
 from bot.spectrum import Spectrum
 from bot.verify import verify
 from runners.runner import SuiteRequest
@@ -58,8 +58,8 @@ class CodeSearch(Search):
         spectrum = Spectrum(still, self.discovery.passing, self.checkout.read, self.checkout.untouchable)
         return rank(still, spectrum)[: self.config.suspects]
 
-    def _lots(self, attempt: Attempt, budget: Budget) -> Generator[list[Candidate], None, None]:
-        return self._generated(attempt, budget)
+    def _lots(self, attempt: Attempt, budget: Budget, look: Look | None) -> Generator[list[Candidate], None, None]:
+        return self._generated(attempt, budget, look)
 
     def _preferred(self, attempt: Attempt, best: list[Candidate]) -> list[Candidate]:
         """Return those first that keep more of the examples in the function's docstring; else the order stays."""

@@ -13,7 +13,7 @@ from bot.localise import localise
 from bot.patches import make_patch
 from bot.records import Budget, Candidate, Patch, TestFailure, Verdict
 from bot.repair_tests import corrections, judged
-from bot.search import Aim, Attempt, Search
+from bot.search import Aim, Attempt, Look, Search
 from bot.verify import verify
 from runners.runner import Target
 
@@ -28,13 +28,13 @@ class TestSearch(Search):
         """Yield nothing: a patch changes one test function at most."""
         return iter(())
 
-    def _lots(self, attempt: Attempt, budget: Budget) -> Generator[list[Candidate], None, None]:
+    def _lots(self, attempt: Attempt, budget: Budget, look: Look | None) -> Generator[list[Candidate], None, None]:
         """Yield what follows from the values that the test met, then what the portfolio finds; nothing weaker."""
         key, function, source = attempt.suspect.key, attempt.function, attempt.source
         began = self.spent
         with self._session(Target(key.path, key.qualname, key.first_line), attempt.guides) as session:
             found = list(corrections(attempt.suspect, function, source, session, names_in_scope(source, function)))
-        for lot in chain([found], self._generated(attempt, budget.left(self.spent - began))):
+        for lot in chain([found], self._generated(attempt, budget.left(self.spent - began), look)):
             kept = [candidate for candidate in lot if not weakened(function, candidate.body)]
             if kept:
                 yield kept

@@ -173,6 +173,19 @@ def test_a_hang_is_explained(found):
     assert "taken for a hang" in note(found, "test_wait")
 
 
+def test_of_tests_that_hang_only_two_hang_again(repo, runner):
+    waits = "\n\n".join(f"def test_{n}():\n    while True:\n        pass" for n in range(3))
+    root = repo({"test_waits.py": waits, "pytest.ini": "[pytest]\n"})
+    hung, events = runner(root, Limits(suite_timeout_s=60, test_timeout_s=0.5)), []
+    asked: list[object] = []
+    run_suite = hung.run_suite
+    hung.run_suite = lambda request: (asked.append(request.node_ids), run_suite(request))[1]
+    found = discover(hung, emit=lambda event, **fields: events.append(fields.get("text")))
+    assert [failure.kind for failure in found.failures] == ["timeout"] * 3
+    assert asked == [None, ("test_waits.py::test_0",), ("test_waits.py::test_1",)]
+    assert "Running 2 failing tests once more" in events
+
+
 def test_every_note_is_told_while_it_runs(found):
     assert [fields["text"] for event, fields in found[1] if event == "note"] == list(found[0].notes)
     assert found[1][0][0] == "stage"
