@@ -346,6 +346,33 @@ def test_a_second_edit_is_tried_where_a_first_made_progress():
     assert all(candidate.origin == "edit" for candidate in found)
 
 
+FAR_APART = b"""def spread(values):
+    low = high = values[1]
+    for value in values:
+        if value < low:
+            low = value
+        if value > high:
+            high = value
+    width = high + low
+    return width
+"""
+
+
+def test_two_faults_that_are_far_apart_are_repaired_one_after_the_other():
+    def check_width(namespace):
+        assert namespace["spread"]([3, 1, 2]) == 2
+
+    def check_one(namespace):
+        assert namespace["spread"]([4]) == 0
+
+    function = find_function(FAR_APART, "spread", 1)
+    session = InProcessSession("spread", {"t::width": check_width, "t::one": check_one})
+    arms = [Arm("edits"), Arm("pairs")]
+    search = generate(TASK, function, FAR_APART, SUSPECT, None, session, settings=arms, budget=NO_LIMIT)
+    right = function.body.replace("values[1]", "values[0]").replace("high + low", "high - low")
+    assert right in [candidate.body for candidate in search]
+
+
 def test_an_edit_is_scored_against_leaving_its_line_as_it_is():
     model = ScriptedModel(FIXED)
     pool = EditPool(FUNCTION, fitting_prompt(TASK, model), model, trust=1.0)

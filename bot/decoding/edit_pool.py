@@ -88,13 +88,13 @@ class EditPool:
         first = written.count("\n") + 1
         ahead = "".join(logical_lines(self.function.body[len(written) :])[:lines])
         last = first + max(1, ahead.count("\n")) - 1
-        nearby = (edit for edit in self.around(first, last) if edit.body.startswith(written))
+        nearby = (edit for edit in self.around(range(first, last + 1)) if edit.body.startswith(written))
         return self.score(list(islice(nearby, NEARBY)))
 
-    def around(self, first: int, last: int) -> Iterator[Edit]:
-        """Yield the edits whose first changed line is one of these, likeliest first."""
+    def around(self, lines: range, *, outside: bool = False) -> Iterator[Edit]:
+        """Yield the edits whose first changed line is one of these, or none of these, likeliest first."""
         proposals = self.neighbourhood.proposals
-        return self.neighbourhood.edits(n for n, one in enumerate(proposals) if first <= one.line <= last)
+        return self.neighbourhood.edits(n for n, one in enumerate(proposals) if (one.line in lines) != outside)
 
     def score(self, edits: Sequence[Edit]) -> list[Scored]:
         """Return the edits with their scores, best first."""

@@ -19,8 +19,8 @@ from runners.runner import Execution
 
 BATCH = 32  # edits run between two looks at whether there are rivals enough
 FIRST_EDITS = 12  # on top of which second edits are tried
-SECOND_EDITS = 120  # tried on top of each
-REACH = 3  # lines between a first edit and a second one, at most
+SECOND_EDITS = 120  # tried on top of each, near it and further away
+REACH = 3  # lines between a first edit and a second one that is near
 
 Run = Callable[[Sequence[str]], list[Execution | None]]  # fewer than asked for when the budget is spent
 
@@ -40,12 +40,14 @@ class EditSearch:
                 return
 
     def pairs(self) -> Iterator[Found | None]:
-        """Yield pairs of edits that pass; the second edit is near the first. Needs `singles` to have run before."""
-        for first in self._first_edits():
-            second = self._second_edits(first)
-            what = f"edits {first.operator} in line {first.line} and {{operator}} in line {{line}}"
-            if (yield from self._passing([scored.edit for scored in second], what)):
-                return
+        """Yield pairs of edits that pass: those near each other, then others. Needs `singles` to have run before."""
+        bases = [(first, pool) for first in self._first_edits() if (pool := self._upon(first)) is not None]
+        for far in (False, True):
+            for first, pool in bases:
+                second = self._second_edits(first, pool, far)
+                what = f"edits {first.operator} in line {first.line} and {{operator}} in line {{line}}"
+                if (yield from self._passing([scored.edit for scored in second], what)):
+                    return
 
     def _passing(self, edits: Sequence[Edit], what: str) -> Generator[Found | None, None, bool]:
         """Yield those that pass, and None after each batch; return whether the budget is spent."""
@@ -69,15 +71,17 @@ class EditSearch:
         held = self.trials.held([edit.body for edit in first])
         return [edit for edit in first if edit.body in held]
 
-    def _second_edits(self, first: Edit) -> list[Scored]:
-        """Return the likeliest single edits near `first` of the body that `first` made."""
+    def _upon(self, first: Edit) -> EditPool | None:
+        """Return the edits of the body that `first` made."""
         function, source = self.trials.function, self.trials.source
         try:
             changed = find_function(splice(source, function, first.body), function.qualname, function.first_line)
         except BodyError:
-            return []
-        if changed is None:
-            return []
-        pool = EditPool(changed, self.pool.prompt, self.pool.model, self.pool.names)
-        around = pool.around(first.line - REACH, first.line + REACH)
-        return pool.score(list(islice((edit for edit in around if edit.body != function.body), SECOND_EDITS)))
+            return None
+        return EditPool(changed, self.pool.prompt, self.pool.model, self.pool.names) if changed is not None else None
+
+    def _second_edits(self, first: Edit, pool: EditPool, far: bool) -> list[Scored]:
+        """Return the likeliest of the edits near `first`, or of the others."""
+        near = range(first.line - REACH, first.line + REACH + 1)
+        edits = (edit for edit in pool.around(near, outside=far) if edit.body != self.trials.function.body)
+        return pool.score(list(islice(edits, SECOND_EDITS)))
