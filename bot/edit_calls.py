@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 
 from bot.binding import FORMATTED
-from bot.edit_scope import called_with_one, idle, related
+from bot.edit_scope import called_with_none, called_with_one, idle, related
 from bot.edit_view import FunctionView, Proposals
 
 FUNCTIONS = 5  # of the module, tried around one value
@@ -36,8 +36,10 @@ def edit_calls(view: FunctionView) -> Proposals:
         if isinstance(statement, ast.Raise) and statement.exc is not None:
             yield from _raised(view, statement.exc)
         elif isinstance(statement, (ast.Return, ast.Assign)) and statement.value is not None:
-            for name in idle(view.extra):
-                yield "CALLED", 2.0, view.replace(statement.value, f"{name}()")
+            targets = statement.targets if isinstance(statement, ast.Assign) else []
+            near = " ".join([view.definition.name, *map(view.raw, targets)])
+            for call in [*(f"{name}()" for name in idle(view.extra)), *called_with_none(view.extra)]:
+                yield "CALLED", 2.0 if related(call, near) else 0.2, view.replace(statement.value, call)
 
 
 def _may_be_wrapped(view: FunctionView, node: ast.expr) -> bool:
@@ -69,7 +71,8 @@ def _wrapped(
         if function != own:
             yield "CALLED", share, view.replace(node, f"{function}({own})")
     whole = isinstance(parent, (ast.Assign, ast.Return, ast.For, ast.comprehension, ast.Call, ast.Yield, ast.keyword))
-    for function, parameter in given if whole and isinstance(node, (ast.Name, ast.Attribute, ast.GeneratorExp)) else ():
+    whole = whole and isinstance(node, (ast.Name, ast.Attribute, ast.GeneratorExp))
+    for function, parameter in given if whole or isinstance(node, ast.BinOp) else ():
         near = own == parameter or related(function, view.definition.name)
         if not own.startswith(function):
             yield "CALLED", 1.0 if near else 0.3, view.replace(node, f"{function}({own})")

@@ -190,6 +190,9 @@ def _add_arguments(view: FunctionView, node: ast.Call, name: str) -> Proposals:
     for extra in _EXTRA_ARGUMENTS.get(name, ()):
         if extra.partition("=")[0] not in present:
             yield "ARG", 0.8, _append_argument(view, node, extra)
+    if name in ("isinstance", "issubclass", "getattr", "hasattr") and len(parts) == 1:
+        for value in view.variables[:8]:
+            yield "ARG", 1.0, ((view.start(parts[0]), view.start(parts[0]), f"{value}, "),)
     if node.keywords or name in _FIXED_ARITY:
         return
     numbers = view.numbers[:4] if name not in RESULTS else []

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from bot.edit_scope import openings
 from bot.edit_view import Block, FunctionView, Proposals, insertions
 
 SUBJECTS = 4  # names that are asked about, at most
@@ -81,7 +82,7 @@ def _exits(view: FunctionView, *, in_loop: bool) -> Iterator[tuple[str, float]]:
 
 
 def _at_the_top(view: FunctionView) -> Proposals:
-    """Refuse another type as operators do; refuse or leave in a state that an attribute tells."""
+    """Refuse another type as operators do; begin as other functions do; leave in a state that an attribute tells."""
     first = view.blocks[0].statements[0] if view.blocks else None
     lines = view.whole_lines([first]) if first is not None else None
     if first is None or lines is None:
@@ -94,6 +95,8 @@ def _at_the_top(view: FunctionView) -> Proposals:
     if view.definition.name in _TAKES_OTHER and view.parameters:
         other = view.parameters[0]
         yield "GUARD", 5.0, begin(f"if not isinstance({other}, type(self)): return NotImplemented")
+    for line in openings(view.extra):
+        yield "GUARD", 5.0, begin(line)
     raised = list(dict.fromkeys([*view.exceptions, "RuntimeError", "ValueError"]))[:4]
     for name in [name for name in view.attributes if name.startswith("self.")][:SUBJECTS]:
         for condition in (name, f"not {name}"):

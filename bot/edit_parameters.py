@@ -26,7 +26,7 @@ def edit_parameters(view: FunctionView) -> Proposals:
 
 
 def _passed(view: FunctionView, node: ast.Call, name: str) -> Proposals:
-    """Pass the parameter on under its own name."""
+    """Pass the parameter on: under its own name, in front, in the place of another argument."""
     if any(isinstance(argument, ast.GeneratorExp) for argument in node.args) or any(
         k.arg == name for k in node.keywords
     ):
@@ -36,7 +36,20 @@ def _passed(view: FunctionView, node: ast.Call, name: str) -> Proposals:
     close = view.end(node) - 1
     between = view.text[end:close].strip() if parts else ""
     comma = "" if not parts or between.endswith(",") else ", "
-    yield "ARG", 2.0, ((close, close, f"{comma}{name}={name}"),)
+    stars = _stars(view, name)
+    yield "ARG", 4.0 if stars else 2.0, ((close, close, f"{comma}{stars}{name}" if stars else f"{comma}{name}={name}"),)
+    if parts and not stars:
+        yield "ARG", 1.0, ((view.start(parts[0]), view.start(parts[0]), f"{name}, "),)
+    for argument in node.args if not stars else ():
+        if not isinstance(argument, (ast.Name, ast.Starred)):
+            yield "ARG", 0.7, view.replace(argument, name)
+
+
+def _stars(view: FunctionView, name: str) -> str:
+    """Return "*" for the parameter that takes the rest of the arguments, "**" for the one of the rest by name."""
+    spec = view.definition.args
+    given = {"*": spec.vararg, "**": spec.kwarg}
+    return next((stars for stars, argument in given.items() if argument is not None and argument.arg == name), "")
 
 
 def _bounds(view: FunctionView, value: ast.expr, name: str) -> Proposals:

@@ -1,8 +1,9 @@
 """What a function's module tells of it beside names: what is called there, what stands idle, what is bound nowhere.
 
 Pure syntax. Each piece is a text among the names in scope, and the form of these texts has its only home here:
-"parse(url)" is called with one argument, "floor(...)" is imported or private and named nowhere, "total =" is read by
-the function and bound nowhere, "x = f(y)" binds such a name elsewhere, "if not x: return None" opens other functions.
+"parse(url)" is called with one argument, "Lock()" with none, "floor(...)" is imported or private and named nowhere,
+"total =" is read by the function and bound nowhere, "x = f(y)" binds such a name elsewhere, "if not x: return None"
+opens other functions.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 CALLED = 8  # functions of the module that are told of
+BARE = 4  # of those that are called without arguments
 IDLE = 4  # if more stand idle, the module is there to pass names on
 LINES = 8  # bindings of what is bound nowhere, by how often they occur
 OPENINGS = 4  # checks that begin other functions, by how often
@@ -38,6 +40,10 @@ def called_with_one(names: Iterable[str]) -> list[tuple[str, str]]:
     """Return the module's functions that are called with one argument, each with its parameter's name or "x"."""
     found = [re.fullmatch(r"([\w.]+)\((\w+)\)", name) for name in names if not name.startswith("self.")]
     return [(match[1], match[2]) for match in found if match]
+
+
+def called_with_none(names: Iterable[str]) -> list[str]:
+    return [name for name in names if re.fullmatch(r"(?!self\.|super\()[\w.]+\(\)", name)]
 
 
 def idle(names: Iterable[str]) -> list[str]:
@@ -145,19 +151,21 @@ def _inner(node: ast.AST) -> Iterator[str]:
 
 
 def _called(tree: ast.Module, function: _Function, module: set[str]) -> list[str]:
-    """Return the functions that the module calls with one argument: those akin to this one first, then by use."""
+    """Return what the module calls with one argument or none: what is akin to this function first, then by use."""
     uses: Counter[str] = Counter()
+    bare: Counter[str] = Counter()
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and len(node.args) == 1 and not node.keywords:
+        if isinstance(node, ast.Call) and len(node.args) < 2 and not node.keywords:
             name = ast.unparse(node.func) if isinstance(node.func, (ast.Name, ast.Attribute)) else ""
             owner = name.partition(".")[0]
             if name.count(".") < 2 and owner in module and owner not in _BUILTINS:
-                uses[name] += 1
+                (uses if node.args else bare)[name] += 1
     parameters = {node.name: _only_parameter(node) for node in tree.body if isinstance(node, _FUNCTIONS)}
     uses.update({name: 1 for name, parameter in parameters.items() if parameter})
     plain = [name for name in uses if name != function.name and not name.endswith(("Error", "Exception", "Warning"))]
     ordered = sorted(plain, key=lambda name: (not related(name, function.name), -uses[name]))
-    return [f"{name}({parameters.get(name) or 'x'})" for name in ordered[:CALLED]]
+    unlike = [f"{name}()" for name, _ in bare.most_common() if name not in uses and name != function.name]
+    return [*(f"{name}({parameters.get(name) or 'x'})" for name in ordered[:CALLED]), *unlike[:BARE]]
 
 
 def _only_parameter(function: _Function) -> str:

@@ -12,15 +12,43 @@ from bot.edit_scope import bindings, called_with_one, related, unbound
 from bot.edit_view import FunctionView, Proposals
 
 NAMES = 2  # names that are looked after
+_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
+_COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+_REPEATED = (ast.For, ast.AsyncFor, ast.While, *_COMPREHENSIONS)
 
 
 def edit_unbound(view: FunctionView) -> Proposals:
     """Yield what binds the names that are read and bound nowhere."""
-    for name in unbound(view.extra)[:NAMES]:
+    for name in [*unbound(view.extra), *_bound_too_late(view)][:NAMES]:
         reads = [node for node in view.nodes if isinstance(node, ast.Name) and node.id == name]
         if reads:
             yield from _stored_elsewhere(view, name, reads[0])
             yield from _lost(view, name, reads[0])
+
+
+def _bound_too_late(view: FunctionView) -> list[str]:
+    """Return the local names that are read before anything can have stored them: `total += 1` reads too."""
+    if any(isinstance(node, (*_SCOPES, ast.Global, ast.Nonlocal)) for node in view.nodes):
+        return []
+    found = []
+    for name in [name for name in view.variables if name not in view.parameters]:
+        places = [node for node in view.nodes if isinstance(node, ast.Name) and node.id == name]
+        stores = [n for n in places if isinstance(n.ctx, ast.Store) and not isinstance(view.parents[n], ast.AugAssign)]
+        first = min((_outermost(view, node) for node in stores), default=len(view.text))
+        if places and all(view.start(node) < first for node in places if node not in stores):
+            found += [name] if any(node not in stores for node in places) else []
+    return found
+
+
+def _outermost(view: FunctionView, store: ast.AST) -> int:
+    """Return where the loop or the expression begins that can bring what is stored to what is read before it."""
+    begin = view.start(store)
+    node = store
+    while node in view.parents:
+        node = view.parents[node]
+        if isinstance(node, _REPEATED):
+            begin = min(begin, view.start(node))
+    return begin
 
 
 def _stored_elsewhere(view: FunctionView, name: str, read: ast.Name) -> Proposals:

@@ -23,6 +23,7 @@ from bot.edit_omissions import edit_omissions
 from bot.edit_parameters import edit_parameters
 from bot.edit_results import edit_results
 from bot.edit_statements import edit_statements
+from bot.edit_terms import edit_terms
 from bot.edit_unbound import edit_unbound
 from bot.edit_view import FunctionView, Span, apply, in_order
 from bot.functions import FunctionText
@@ -38,7 +39,7 @@ WEIGHTS = {
     "SUBSCRIPT": 3.5, "OPERAND_SWAP": 2.5, "RETURN": 4.0, "STMT_ADD": 4.0, "STMT_DEL": 2.0, "STMT_MOVE": 2.5,
     "CONTROL": 2.5, "LIT": 3.0, "EXPR_REPLACE": 3.5, "INIT": 1.0, "EXC": 0.5, "EXCHANGE": 1.5,
     "AWAIT": 4.0, "GUARD": 3.0, "LEFT_OUT": 3.0,
-    "CALLED": 2.5, "RESULT": 2.5, "STORE": 15.0, "BIND": 25.0,
+    "CALLED": 2.5, "RESULT": 2.5, "TERM": 1.5, "NAMED": 2.0, "STORE": 15.0, "BIND": 25.0,
 }  # fmt: skip
 
 
@@ -135,7 +136,7 @@ def same_code(one: str, other: str) -> bool:
 
 _KINDS = (
     edit_expressions, edit_statements, edit_parameters, edit_guards, edit_omissions, edit_calls, edit_results,
-    edit_unbound,
+    edit_terms, edit_unbound,
 )  # fmt: skip
 
 

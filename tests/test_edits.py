@@ -487,7 +487,17 @@ def in_module(header: str, faulty: str, repaired: str) -> Edit | None:
         ("CALLED", "check(self)", "raise 'empty'", "raise ValueError('empty')"),
         ("CALLED", "text(self)", "return ''", "return ''.join(self.items)"),
         ("CALLED", "text(self, n)", "return '%d items'", "return '%d items' % n"),
+        ("CALLED", "renew(self)", "self.lock = self.items", "self.lock = Lock()"),
+        ("TERM", "at(self, i)", "return 2 * i", "return self._length + 2 * i"),
+        ("TERM", "full(self)", "return self.items == 0", "return self.items % self._length == 0"),
         ("STORE", "last(self)", "n = self.items; return found[-1]", "found = self.items; return found[-1]"),
+        (
+            "STORE",
+            "last(self)",
+            "n = self.items; x = found[-1]; found = 1; return x",
+            "found = self.items; x = found[-1]; found = 1; return x",
+        ),
+        ("BIND", "sum(self, url)", "for x in url: n += x; return n", "n = 0; for x in url: n += x; return n"),
         ("BIND", "host(self, url)", "return parts[1]", "parts = parse(url); return parts[1]"),
         ("BIND", "minus(self, other)", "x = 1; return exc - x", "x = 1; inc, exc = self.norm(other); return exc - x"),
     ],
@@ -522,3 +532,56 @@ def test_a_function_that_is_made_and_never_returned_is_returned():
 def test_a_nested_function_may_name_what_the_functions_around_it_hold():
     source = "def outer(limit):\n    def inner(n):\n        return n < {}\n    return inner\n"
     assert edited_in(source.format("n"), source.format("limit")) is not None
+
+
+@pytest.mark.parametrize(
+    ("operator", "faulty", "repaired"),
+    [
+        ("NAMED", "return f(True)", "return f(items)"),
+        ("NAMED", "a.b = 'yes'; return f(text, b)", "a.b = items; return f(text, b)"),
+        ("NAMED", "a.b = items", "a.b = None"),
+        ("NAMED", "return f(a, items.x)", "return f(a, None)"),
+        ("TERM", "return 1 << (b * 3)", "return 1 << (b * 3 - 2)"),
+        ("TERM", "a(b * 3, len(text))", "a(b * 3 - len(text), len(text))"),
+        ("VAR", "return a - a", "return a - b"),
+        ("ARG", "return isinstance(text)", "return isinstance(items, text)"),
+    ],
+)
+def test_a_value_that_cannot_be_meant_gives_way(operator: str, faulty: str, repaired: str) -> None:
+    edit = edit_to(*one_line(faulty, repaired))
+    assert edit is not None, repaired
+    assert edit.operator == operator
+
+
+def test_a_name_beside_itself_is_likelier_to_be_wrong():
+    def weight(beside: str) -> float:
+        edit = edit_to(*one_line(f"a(items, text); return a({beside}, b)", "a(items, text); return a(text, b)"))
+        assert edit is not None
+        return edit.weight
+
+    assert weight("b") > weight("items")
+
+
+@pytest.mark.parametrize(
+    ("source", "repair"),
+    [
+        ("def f(g, *args, **kwargs):\n    return g(1, *args)\n", "    return g(1, *args, **kwargs)\n"),
+        ("def f(graph, **rest):\n    return draw(pos=1, **rest)\n", "    return draw(graph, pos=1, **rest)\n"),
+        ("def f(a, name):\n    return getattr(a.x, a.x)\n", "    return getattr(a.x, name)\n"),
+    ],
+)
+def test_a_forgotten_parameter_is_passed_on_in_every_way(source, repair):
+    found = [edit.body for edit in single_edits(function(source))]
+    assert repair in found
+    assert found.index(repair) < 20
+
+
+def test_the_check_with_which_other_functions_begin_is_offered():
+    check = "    if not isinstance(x, str):\n        return True\n"
+    others = "".join(f"def f{n}(x):\n{check}    return x == '{n}'\n\n" for n in range(2))
+    faulty, repaired = (f"{others}def g(x):\n{begin}    return x.a()\n" for begin in ("", check))
+    edit = edited_in(faulty, repaired)
+    assert edit is not None
+    assert edit.operator == "GUARD"
+    alone = faulty.replace(check, "", 1)
+    assert edited_in(alone, alone.replace("def g(x):\n", "def g(x):\n" + check)) is None

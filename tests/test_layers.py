@@ -47,7 +47,7 @@ PURE = (  # modules that only compute: what they know comes in as arguments
     *(f"bot.{name}" for name in ("splicing", "patches", "surroundings", "syntax")),
     *(f"bot.{name}" for name in ("edits", "edit_view", "edit_expressions", "edit_operators", "edit_literals")),
     *(f"bot.{name}" for name in ("edit_values", "edit_statements", "edit_parameters", "binding", "value_hints")),
-    *(f"bot.edit_{name}" for name in ("calls", "guards", "omissions", "results", "scope", "unbound")),
+    *(f"bot.edit_{name}" for name in ("calls", "guards", "omissions", "results", "scope", "terms", "unbound")),
     *(f"bot.{name}" for name in ("spectrum", "groups", "causes", "order", "junit")),
     *(f"bot.{name}" for name in ("value_kinds", "budget_text", "markup", "patch_file", "wording")),
     "bot.records",
