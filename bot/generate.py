@@ -32,6 +32,7 @@ from runners.runner import Execution, Session
 EDITING = {"edits": "single edits", "pairs": "pairs of edits"}  # kinds of arms that need no model
 EDIT_BATCH = 32  # bodies run at a time, at most
 PART_SECONDS = 1.0  # what running some bodies at a time may take
+RANKING_SECONDS = 0.1  # for one body: where they are run faster, running more of them finds the right one sooner
 SAMPLE_BATCH = 8  # whole bodies sampled at a time
 STALE_BATCHES = 6  # sampling ends when this many batches in a row bring no new body
 TEST_LIMITS = (1200, 400, 120, 0)  # characters of tests in the prompt, tried in order until it fits
@@ -155,6 +156,7 @@ class Search:
         self._signal: str | None = None  # what the faulty body does, once it is asked for
         self._seen: set[str] = set()
         self._part = 4  # bodies run at a time, until it is known how long they take
+        self._pace = 0.0  # seconds for each of the last bodies
         self._steps = self._run()
 
     @property
@@ -225,7 +227,7 @@ class Search:
 
     def _try(self, arm: Arm, number: int, pool: EditPool, meter: Meter, limits: Budget) -> Iterator[Found | None]:
         if arm.kind in ("edits", "pairs"):
-            search = EditSearch(pool, self._trials, lambda bodies: self._executed(bodies, meter, limits))
+            search = EditSearch(pool, self._trials, lambda bodies: self._executed(bodies, meter, limits), self._slow)
             return search.singles() if arm.kind == "edits" else search.pairs()
         assert self._model is not None
         assert self._prompt is not None
@@ -281,11 +283,17 @@ class Search:
         found: list[Execution | None] = []
         while len(found) < len(bodies) and (room := _room(limits, meter.spent())) > 0:
             part = bodies[len(found) : len(found) + min(room, self._part)]
-            start = self._clock()
+            start, before = self._clock(), self._trials.executions
             found += self._trials.run(part)
-            fast = self._clock() - start < PART_SECONDS
+            taken = self._clock() - start
+            self._pace = taken / max(1, self._trials.executions - before)
+            fast = taken < PART_SECONDS
             self._part = min(EDIT_BATCH, 2 * self._part) if fast else max(1, self._part // 2)
         return found
+
+    def _slow(self) -> bool:
+        """Say whether running a body takes so long that it is worth ranking edits first."""
+        return self._pace > RANKING_SECONDS
 
     def _samples(self, arm: Arm, number: int, meter: Meter, limits: Budget) -> Iterator[Found | None]:
         """Sample whole bodies, at two temperatures in turn, and run the new ones."""

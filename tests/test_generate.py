@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from bot.decoding.edit_pool import EditPool, names_in_scope
+from bot.decoding.edit_pool import CHUNKS, EditPool, names_in_scope
 from bot.decoding.prompt import Task
 from bot.decoding.trials import Trials
 from bot.errors import ModelError
@@ -379,6 +379,21 @@ def test_an_edit_is_scored_against_leaving_its_line_as_it_is():
     right = next(scored for scored in pool.score(list(pool.neighbourhood.edits())) if scored.edit.body == FIXED)
     assert right.edit.line == 3
     assert right.score - math.log(right.edit.weight) > 0  # likelier than leaving the line as it is
+
+
+def test_where_it_is_not_worth_it_the_model_ranks_the_first_edits_only():
+    positions = []
+    for worth in (True, False):
+        model = ScriptedModel(FIXED)
+        pool = EditPool(FUNCTION, fitting_prompt(TASK, model), model)
+        first, *others = pool.chunks(frozenset(), worth=lambda worth=worth: worth)
+        assert len(first) == CHUNKS[0]
+        assert first == pool.score([item.edit for item in first])
+        ranked = [item.score for chunk in others for item in chunk]
+        priors = [math.log(item.edit.weight) for chunk in others for item in chunk]
+        assert (ranked == priors) is not worth
+        positions.append(model.usage.positions)
+    assert positions[1] < positions[0] / 2
 
 
 def test_without_trust_in_the_model_the_edits_keep_their_own_order():

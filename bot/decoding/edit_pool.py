@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice, repeat
 
@@ -58,11 +58,14 @@ class EditPool:
             self._neighbourhood = Neighbourhood(self.function, self.names)
         return self._neighbourhood
 
-    def chunks(self, executed: frozenset[int], raising: frozenset[int] = frozenset()) -> Iterator[list[Scored]]:
+    def chunks(
+        self, executed: frozenset[int], raising: frozenset[int] = frozenset(), worth: Callable[[], bool] = lambda: True
+    ) -> Iterator[list[Scored]]:
         """Yield all edits in chunks, best first in each; edits of lines that no failing test executes come last.
 
         executed: lines of the body, 1-based; empty when nothing is known. raising: those in which a failing test has
-        its exception; their edits, and what is inserted before them, count for more.
+        its exception; their edits, and what is inserted before them, count for more. worth: asked before each chunk but
+        the first whether the model is to rank it; else its edits keep the order of their priors.
         """
         reached, after = self._reached(executed)
         likelier = dict.fromkeys(self._reached(raising)[0], RAISING) if raising else {}
@@ -77,11 +80,12 @@ class EditPool:
 
         order = sorted(range(len(proposals)), key=lambda place: (not matters(place), -weight(place)))
         edits = islice(self.neighbourhood.edits(order), self.limit)
-        for size in chain(CHUNKS, repeat(CHUNKS[-1])):
+        for number, size in enumerate(chain(CHUNKS, repeat(CHUNKS[-1]))):
             chunk = list(islice(edits, size))
             if not chunk:
                 return
-            yield sorted(self.score(chunk), key=lambda item: -item.score - math.log(likelier.get(item.edit.line, 1.0)))
+            scored = self.score(chunk) if number == 0 or worth() else unscored(chunk)
+            yield sorted(scored, key=lambda item: -item.score - math.log(likelier.get(item.edit.line, 1.0)))
 
     def near(self, written: str, lines: int) -> list[Scored]:
         """Return the likeliest edits of the `lines` logical lines after `written`, a beginning of the faulty body."""
@@ -109,7 +113,7 @@ class EditPool:
 
     def _score(self, line: int, edits: list[Edit]) -> list[float]:
         """Return the scores of edits whose first changed line is `line`."""
-        priors = [math.log(max(edit.weight, 1e-12)) for edit in edits]
+        priors = [item.score for item in unscored(edits)]
         if self.model is None or self.prompt is None:
             return priors
         whole = self.function.body.splitlines(keepends=True)
@@ -160,6 +164,11 @@ class EditPool:
                 reached.update(own)
             line = own.stop
         return reached, after | {line} if follows else after
+
+
+def unscored(edits: Iterable[Edit]) -> list[Scored]:
+    """Return the edits, in the order given, with the log of their priors for scores."""
+    return [Scored(edit, math.log(max(edit.weight, 1e-12))) for edit in edits]
 
 
 def _until_changed(lines: Sequence[str], faulty: Sequence[str], end: str) -> str:

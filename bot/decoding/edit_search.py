@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from bot.decoding.body_text import Found
-from bot.decoding.edit_pool import EditPool, Scored
+from bot.decoding.edit_pool import EditPool, Scored, unscored
 from bot.decoding.trials import Trials
 from bot.edits import Edit
 from bot.functions import BodyError, find_function, splice
@@ -27,15 +27,20 @@ Run = Callable[[Sequence[str]], list[Execution | None]]  # fewer than asked for 
 
 @dataclass(frozen=True, slots=True)
 class EditSearch:
-    """The edits of one function. pool: of its single edits; run: executes bodies within the budget."""
+    """The edits of one function.
+
+    pool: of its single edits. run: executes bodies within the budget. worth: whether ranking edits by the model costs
+    less than it spares.
+    """
 
     pool: EditPool
     trials: Trials
     run: Run
+    worth: Callable[[], bool]
 
     def singles(self) -> Iterator[Found | None]:
         """Yield the single edits that pass, in ranked order, and None after each batch."""
-        for chunk in self.pool.chunks(self.trials.failing_lines(), self.trials.raising_lines()):
+        for chunk in self.pool.chunks(self.trials.failing_lines(), self.trials.raising_lines(), self.worth):
             if (yield from self._passing([scored.edit for scored in chunk], "single edit {operator} in line {line}")):
                 return
 
@@ -66,8 +71,9 @@ class EditSearch:
         """Return single edits that make progress, most tests passed or further on first, then the likeliest."""
         better = {item.body: (-item.passed, -item.further) for item in self.trials.progress()}
         moving = [edit for edit in self.pool.neighbourhood.made if edit.body in better]
-        ranked = sorted(self.pool.score(moving), key=lambda scored: better[scored.edit.body])  # stable: then by score
-        first = [scored.edit for scored in ranked[:FIRST_EDITS]]
+        scored = self.pool.score(moving) if self.worth() else unscored(moving)
+        ranked = sorted(scored, key=lambda item: better[item.edit.body])  # stable: then by score
+        first = [item.edit for item in ranked[:FIRST_EDITS]]
         held = self.trials.held([edit.body for edit in first])
         return [edit for edit in first if edit.body in held]
 
@@ -84,4 +90,5 @@ class EditSearch:
         """Return the likeliest of the edits near `first`, or of the others."""
         near = range(first.line - REACH, first.line + REACH + 1)
         edits = (edit for edit in pool.around(near, outside=far) if edit.body != self.trials.function.body)
-        return pool.score(list(islice(edits, SECOND_EDITS)))
+        likeliest = list(islice(edits, SECOND_EDITS))
+        return pool.score(likeliest) if self.worth() else unscored(likeliest)
