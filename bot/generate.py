@@ -189,12 +189,17 @@ class Search:
             yield lot
 
     def progress(self, count: int) -> list[Progress]:
-        """Return at most `count` bodies that do better than the faulty one without passing; first one of each kind."""
+        """Return at most `count` bodies that do better than the faulty one without passing; first one of each kind.
+
+        While something is left of the budget they are run on all tests once more, and one that breaks any is left out.
+        """
         if self._meter is None:
             return []
         found = self._trials.progress()
         kinds = {item.behaviour: item for item in reversed(found)}
         best = sorted(found, key=lambda item: kinds[item.behaviour] is not item)[: 2 * count]
+        if self._budget.exceeded(self._meter.spent()):
+            return best[:count]
         held = self._trials.held([item.body for item in best])
         return [item for item in best if item.body in held][:count]
 
