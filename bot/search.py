@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 FIRST_SHARE = 0.5  # of the budget that is left, for each suspect but the last
 LOOK = Budget(seconds=None, executions=64)  # for a look at each suspect, where there are several,
 LOOK_SHARE = 0.05  # before any is searched in depth; of the budget's seconds
-PAIR_SHARE = 0.15  # of the budget, kept for bodies of two functions where several are to blame
+PAIR_SHARE = 0.3  # of the budget, kept for bodies of two functions where several are to blame
 BETTER = 3  # bodies of one function that do better than the faulty one, on which another is regenerated
 SUSPECT_PATCHES = 3  # so many patches judged "suspect" end the search in one function
 SPENT = "the budget is spent"
