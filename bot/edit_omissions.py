@@ -10,6 +10,7 @@ import builtins
 import itertools
 from collections.abc import Iterator
 
+from bot.edit_scope import own_methods
 from bot.edit_view import Block, FunctionView, Proposals, insertions
 from bot.value_hints import RESULTS
 
@@ -103,10 +104,8 @@ def _state(view: FunctionView) -> Proposals:
 
 def _own_methods(view: FunctionView) -> Proposals:
     """Call another method of the object, as a statement or in the place of an attribute."""
-    given = [name for name in view.extra if name.startswith("self.") and name.endswith(")")]
-    methods = [name for name in given if name.partition("(")[0] != f"self.{view.definition.name}"][:METHODS]
-    for method in methods:
-        name, _, parameter = method.removesuffix(")").partition("(")
+    others = [method for method in own_methods(view.extra) if method[0] != f"self.{view.definition.name}"][:METHODS]
+    for name, parameter in others:
         if parameter and "," not in parameter:
             known = [parameter] if parameter in view.variables else view.variables[:3]
             lines = [f"{name}({argument})" for argument in known]
@@ -120,9 +119,9 @@ def _own_methods(view: FunctionView) -> Proposals:
                 yield "ATTR", 0.3, view.replace(node, f"{name}()")
     for part in view.nodes:  # of what a property holds, where a method gives it
         if isinstance(part, ast.Attribute) and isinstance(part.value, ast.Attribute):
-            for method in methods:
-                if method.endswith("()") and view.raw(part.value).startswith("self."):
-                    yield "ATTR", 0.3, view.replace(part.value, method)
+            for name, parameter in others:
+                if not parameter and view.raw(part.value).startswith("self."):
+                    yield "ATTR", 0.3, view.replace(part.value, f"{name}()")
 
 
 def _results(view: FunctionView) -> Proposals:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 
-from bot.edit_scope import called_with_one, idle, related
+from bot.edit_scope import called_with_one, idle, own_methods, related
 from bot.edit_view import NAMES_PER_SITE, FunctionView, Proposals
 
 _GIVE_THE_OBJECT = ("__iter__", "__enter__", "__aenter__", "__aiter__")
@@ -38,13 +38,12 @@ def _of_object(view: FunctionView, value: ast.expr) -> Proposals:
         yield "RESULT", 10.0 if same else 0.7, view.replace(value, "self")
     for attribute in [text for text in view.attributes if text.startswith("self.")][:NAMES_PER_SITE]:
         yield "RESULT", 3.0 if related(attribute[5:], name) else 0.5, view.replace(value, attribute)
-    for method in [text for text in view.extra if text.startswith("self.") and text.endswith(")")]:
-        called, _, parameter = method[5:].removesuffix(")").partition("(")
-        share = 3.0 if related(called, name) else 0.4
+    for method, parameter in own_methods(view.extra):
+        share = 3.0 if related(method[5:], name) else 0.4
         if not parameter:
-            yield "RESULT", share, view.replace(value, method)
+            yield "RESULT", share, view.replace(value, f"{method}()")
         for given in view.parameters[:3] if parameter else ():
-            yield "RESULT", share / 2, view.replace(value, f"self.{called}({given})")
+            yield "RESULT", share / 2, view.replace(value, f"{method}({given})")
 
 
 def _of_module(view: FunctionView, value: ast.expr) -> Proposals:

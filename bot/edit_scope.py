@@ -42,6 +42,12 @@ def called_with_one(names: Iterable[str]) -> list[tuple[str, str]]:
     return [(match[1], match[2]) for match in found if match]
 
 
+def own_methods(names: Iterable[str]) -> list[tuple[str, str]]:
+    """Return the methods of the object, as "self.save", each with its parameter or ""."""
+    found = [re.fullmatch(r"(self\..*?)\((.*)\)", name, re.DOTALL) for name in names]
+    return [(match[1], match[2]) for match in found if match]
+
+
 def called_with_none(names: Iterable[str]) -> list[str]:
     return [name for name in names if re.fullmatch(r"(?!self\.|super\()[\w.]+\(\)", name)]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from bot.edit_scope import bindings, called_with_one, related, unbound
+from bot.edit_scope import bindings, called_with_one, own_methods, related, unbound
 from bot.edit_view import FunctionView, Proposals
 
 NAMES = 2  # names that are looked after
@@ -81,12 +81,7 @@ def _lines(view: FunctionView, name: str) -> Iterator[tuple[str, float]]:
         if name in line.partition(" = ")[0].replace(" ", "").split(","):
             yield line, 8.0
     parameters = view.parameters[:3]
-    functions = [(function, parameter) for function, parameter in called_with_one(view.extra)]
-    methods = [text for text in view.extra if text.startswith("self.") and text.endswith(")")]
-    for method in methods:
-        function, _, parameter = method.removesuffix(")").partition("(")
-        functions += [(function, parameter)]
-    for function, parameter in functions:
+    for function, parameter in [*called_with_one(view.extra), *own_methods(view.extra)]:
         share = 3.0 if related(function.rpartition(".")[2], name) else 0.4
         if parameter or not function.startswith("self."):
             for given in [parameter] if parameter in parameters else parameters:
