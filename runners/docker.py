@@ -26,7 +26,7 @@ from runners.environment.image import Builder
 from runners.environment.image_store import Image, made_files
 from runners.environment.plan import Plan, make_plan, workspace_top
 from runners.environment.wanted import Wanted, supply
-from runners.leftovers import abandoned, owner
+from runners.leftovers import LABEL, OWNER, abandoned, owner
 from runners.runner import (
     DockerUnavailable,
     Limits,
@@ -42,17 +42,13 @@ from runners.shared_folders import shared_folders
 from runners.streams import SocketStream
 from runners.variables import variables
 from runners.warm import WarmSession
-from runners.wire import INTERPRETER_FLAGS, Channel, Hello
+from runners.wire import ENTRYPOINT, INTERPRETER_FLAGS, Channel, Hello
 from runners.worker import Job
 from runners.workspace import Workspace
 
 _INSIDE = "/repo"
 _USER = 10001
 _SHARED = 8  # sandboxes that may each have all their processes, where only their sum can be limited
-_LABEL, _OWNER = "egcfg-fix.sandbox", "egcfg-fix.owner"
-_START = (
-    'p=$(command -v python || command -v python3) || { echo "no python in this image" >&2; exit 127; }; exec "$p" "$@"'
-)
 _HINT_FULL = "Free some space on the engine's disk (`docker system df` shows what uses it), then run again."
 _HINT = "Start Docker (see `docker version`), or use --runner local with bubblewrap."
 
@@ -163,13 +159,13 @@ class DockerRunner:
         with _explained("The engine did not start the sandbox"):
             made = self._client.api.create_container(
                 self.image,
-                entrypoint=["/bin/sh", "-c", _START, "sh"],
+                entrypoint=list(ENTRYPOINT),
                 command=list(INTERPRETER_FLAGS),
                 stdin_open=True,
                 user=f"{_USER}:{_USER}",
                 working_dir="/",
                 environment=variables("/tmp", warm=warm),
-                labels={_LABEL: "1", _OWNER: owner()},
+                labels={LABEL: "1", OWNER: owner()},
                 host_config=self._host_config(overlay),
                 network_disabled=True,
                 hostname="sandbox",
@@ -304,7 +300,7 @@ def provide(
     top = wanted.top or workspace_top(root)
     plan = make_plan(root, top)
     packages = supply(os.environ, plan.indexes)
-    builder = Builder(client, {_OWNER: owner()}, replace(wanted, top=top), packages, progress)
+    builder = Builder(client, {OWNER: owner()}, replace(wanted, top=top), packages, progress)
     image = builder.provide(plan, workspace.snapshot)
     with _explained("The engine does not give the generated files"):
         workspace.add(made_files(client, image))
@@ -313,8 +309,8 @@ def provide(
 
 def sweep(client: Any) -> None:
     """Remove containers whose owner, a process of this machine, is gone."""
-    for container in client.api.containers(all=True, filters={"label": _LABEL}):
-        if abandoned(container.get("Labels", {}).get(_OWNER, "")):
+    for container in client.api.containers(all=True, filters={"label": LABEL}):
+        if abandoned(container.get("Labels", {}).get(OWNER, "")):
             with suppress(DockerException):
                 client.api.remove_container(container["Id"], force=True, v=True)
 

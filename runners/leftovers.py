@@ -19,6 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
+LABEL, OWNER = "egcfg-fix.sandbox", "egcfg-fix.owner"  # of containers
 _PREFIX = "egcfg-fix-scratch-"
 _NAME = re.compile(re.escape(_PREFIX) + r"[a-z0-9_]{8}")  # as `mkdtemp` ends its names
 _TRIES = 100

@@ -38,6 +38,12 @@ BOOTSTRAP = (
 
 INTERPRETER_FLAGS = ("-s", "-B", "-c", BOOTSTRAP)
 
+_ANY_PYTHON = (
+    'p=$(command -v python || command -v python3) || { echo "no python in this image" >&2; exit 127; }; exec "$p" "$@"'
+)
+ENTRYPOINT = ("/bin/sh", "-c", _ANY_PYTHON, "sh")
+"""What starts an image's interpreter, by whichever name it goes by; its flags follow."""
+
 
 class Channel:
     """JSON lines to the harness and back, each with a deadline."""

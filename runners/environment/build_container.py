@@ -16,15 +16,12 @@ from docker.types import LogConfig, Mount
 from runners.environment import python_version
 from runners.environment.build import Build, BuildLog
 from runners.environment.plan import Plan
+from runners.leftovers import LABEL
 from runners.runner import EnvironmentFailed, SandboxLost
 from runners.streams import SocketStream
-from runners.wire import BOOTSTRAP, Channel
+from runners.wire import BOOTSTRAP, ENTRYPOINT, Channel
 
-LABEL = "egcfg-fix.sandbox"
 _SECRET, _CACHE = "/run/egcfg-fix", "/var/cache/egcfg-fix"
-_START = (
-    'p=$(command -v python || command -v python3) || { echo "no python in this image" >&2; exit 127; }; exec "$p" "$@"'
-)
 _CAPABILITIES = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "SETGID", "SETUID"]  # what apt-get and pip need as root
 _PROCESSES = 2048
 
@@ -35,7 +32,7 @@ def build_container(client: Any, image: str, owner: Mapping[str, str], *, networ
     api = client.api
     made = api.create_container(
         image,
-        entrypoint=["/bin/sh", "-c", _START, "sh"],
+        entrypoint=list(ENTRYPOINT),
         command=["-s", "-c", BOOTSTRAP],
         stdin_open=True,
         user="0:0",
