@@ -228,6 +228,23 @@ def test_coverage_names_the_functions_that_each_test_executed(suite: SuiteRun) -
     assert ("shop.py", "later") in {(key.path, key.qualname) for key in of(suite, "TestAsync::test_later").functions}
 
 
+def test_coverage_leaves_out_what_pytest_calls_to_word_a_failed_assertion(tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text(
+        "class Cart:\n    def total(self):\n        return 1\n\n    def __repr__(self):\n        return shown()\n\n"
+        "def shown():\n    return 'a cart'\n\ndef after():\n    pass\n"
+    )
+    (tmp_path / "test_shop.py").write_text(
+        "from shop import Cart, after\n\n"
+        "def test_total():\n    try:\n        assert Cart().total() == 2\n    finally:\n        after()\n\n"
+        "def test_shown():\n    assert repr(Cart()) == 'no cart'\n"
+    )
+    with LocalRunner(tmp_path, LIMITS) as runner:
+        total, shown = runner.run_suite(SuiteRequest(coverage=True)).tests
+    assert "a cart" in total.message
+    executed = [{key.qualname for key in run.functions if key.path == "shop.py"} for run in (total, shown)]
+    assert executed == [{"Cart.total", "after"}, {"Cart.__repr__", "shown"}]
+
+
 def test_the_versions_are_reported(suite: SuiteRun) -> None:
     assert suite.python == sys.version.split()[0]
     assert suite.pytest == pytest.__version__

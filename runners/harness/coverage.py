@@ -1,15 +1,19 @@
-"""Which functions of the repository a test runs."""
+"""Which functions of the repository a test runs, without those that pytest calls to word a failed assertion."""
 
 from __future__ import annotations
 
+import functools
 import sys
 import threading
 import types
+from collections.abc import Callable
 from types import CodeType, FrameType
 from typing import Any
 
 from runners.harness.lines import Emit
 from runners.harness.places import Places
+
+_WORDING = ("_saferepr", "_should_repr_global_name", "_call_reprcompare", "_format_assertmsg")  # of pytest's assertions
 
 
 class Coverage:
@@ -50,6 +54,49 @@ class Coverage:
         else:
             self.monitoring.restart_events()
             self.monitoring.set_events(self.tool, self.monitoring.events.PY_START)
+
+    def overlook_wording(self) -> None:
+        """Have what pytest does with the values of a failed assertion left out: only tests that fail call it.
+
+        Else the `__repr__` of a value would be executed by every failing test and no passing one.
+        """
+        from _pytest.assertion import rewrite
+
+        for name in _WORDING:  # those that this version has
+            function = getattr(rewrite, name, None)
+            if callable(function):
+                setattr(rewrite, name, self._overlooked(function))
+
+    def _overlooked(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def wording(*arguments: Any) -> Any:
+            paused = self._pause()
+            try:
+                return function(*arguments)
+            finally:
+                if paused:
+                    self._resume()
+
+        return wording
+
+    def _pause(self) -> bool:
+        """Look no more. Return whether it was we who looked: a test may have a profiler of its own."""
+        if self.tool is not None:
+            looking = bool(self.monitoring.get_events(self.tool))
+            self.monitoring.set_events(self.tool, 0)
+            return looking
+        if sys.getprofile() is None or sys.getprofile() not in (self.profiler, self._profile):
+            return False
+        self.profiler.disable() if self.profiler is not None else sys.setprofile(None)
+        return True
+
+    def _resume(self) -> None:
+        if self.tool is not None:
+            self.monitoring.set_events(self.tool, self.monitoring.events.PY_START)
+        elif self.profiler is not None:
+            self.profiler.enable()
+        else:
+            sys.setprofile(self._profile)
 
     def stop(self) -> list[int]:
         """Return the numbers of the functions that ran since `start`."""

@@ -35,6 +35,8 @@ def run_suite(root: str, request: Message, descriptor: int, tmp: str, ear: int) 
         import pytest
 
         coverage = Coverage(places, emit) if request.get("coverage") else None
+        if coverage is not None:
+            coverage.overlook_wording()
         comparison = comparison_for(root, request.get("compare"), emit)
         plugin = Reporter(
             pytest,
