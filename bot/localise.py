@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from bot.records import Suspect, TestFailure
-from bot.spectrum import IsTestPath, Sources, Spectrum
+from bot.spectrum import FAR, IsTestPath, Sources, Spectrum
 from bot.spectrum import is_test_path as is_test_path  # belongs to what this module offers
 from runners.runner import FunctionKey, TestRun
 
@@ -31,8 +31,9 @@ def rank(failures: Sequence[TestFailure], spectrum: Spectrum) -> list[Suspect]:
     """Return the functions that may hold the fault these failures share, most suspicious first.
 
     failures: some of those that the spectrum was made of. Changed functions come before others. Equal scores are
-    ordered by fewer executions by passing tests, then functions that a test calls in the statement that fails, those
-    that it is named after, functions with something in them to get wrong, deeper calls, fewer lines, path and line.
+    ordered by fewer executions by passing tests, then functions that a test calls in the statement that fails, by an
+    operator also, constructors of classes named there, functions that a test is named after, those with something in
+    them to get wrong, deeper calls, fewer lines, path and line.
     """
     ids = [failure.node_id for failure in failures]
     by_failing = Counter(key for node_id in ids for key in spectrum.executed[node_id])
@@ -45,7 +46,7 @@ def rank(failures: Sequence[TestFailure], spectrum: Spectrum) -> list[Suspect]:
             key not in spectrum.changed,
             -suspect.score,
             spectrum.by_passing[key],
-            not any(key in spectrum.asked[node_id] for node_id in ids),
+            min(spectrum.distance[node_id].get(key, FAR) for node_id in ids),
             not _named_after(text.name, names),
             key in spectrum.trivial,
             -depths[key],

@@ -14,6 +14,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from bot.called_names import at_line, called
 from bot.context import source_of_test
 from bot.functions import FunctionText, find_function, function_at, functions_in
 from bot.records import TestFailure
@@ -26,6 +27,8 @@ Changes = Mapping[str, Collection[range]]  # path -> ranges of 1-based lines
 
 TEST_FOLDERS = frozenset({"test", "tests"})
 FOREIGN_FOLDERS = frozenset({"site-packages", "dist-packages", ".venv", "venv", ".tox", ".nox", "node_modules"})
+
+FAR = 2  # of functions that the statement at which a test fails does not name
 
 
 def is_test_path(path: str) -> bool:
@@ -57,17 +60,16 @@ class Spectrum:
         self.frames = {failure.node_id: _from_frames(failure, files) for failure in failures}
         self.in_frames = frozenset(key for places in self.frames.values() for key in places)
         self.executed: dict[str, frozenset[FunctionKey]] = {}
-        self.asked: dict[str, frozenset[FunctionKey]] = {}  # called in the statement of the test that fails
+        self.distance: dict[str, dict[FunctionKey, int]] = {}  # from the statement at which a test fails
         self.guesses: set[FunctionKey] = set()  # named by a test that left no coverage
         for failure in failures:
             self._add(failure, files)
         keys = frozenset().union(*self.executed.values())
         self.functions = {key: text for key in keys if (text := files.rewritable(key)) is not None}
         for failure in failures:
-            names = _names_where_it_fails(failure, sources, is_test_path)
-            self.asked[failure.node_id] = frozenset(
-                key for key in self.executed[failure.node_id] if key in self.functions and _answers(key, names)
-            )
+            names = _called_where_it_fails(failure, sources, is_test_path)
+            mine = (key for key in self.executed[failure.node_id] if key in self.functions)
+            self.distance[failure.node_id] = {key: _distance(key, names) for key in mine}
         self.by_passing: Counter[FunctionKey] = Counter()
         self.measured = 0  # passing tests whose coverage is known
         for run in passing:
@@ -153,29 +155,20 @@ def _from_frames(failure: TestFailure, files: Files) -> dict[FunctionKey, float]
     return scores
 
 
-def _names_where_it_fails(failure: TestFailure, sources: Sources, is_test_path: IsTestPath) -> frozenset[str]:
-    """Return the names and attributes in the statement of the innermost test file at which the test fails."""
+def _called_where_it_fails(failure: TestFailure, sources: Sources, is_test_path: IsTestPath) -> frozenset[str]:
+    """Return the names that the statement calls at which the innermost test file fails."""
     place = next((frame for frame in reversed(failure.frames) if is_test_path(frame.path)), None)
     try:
-        tree = parsed(sources(place.path)) if place is not None else ast.Module([], [])
+        statement = at_line(parsed(sources(place.path)), place.line) if place is not None else None
     except Exception:  # unreadable, outside the repository, another Python's syntax
         return frozenset()
-    statements = [
-        node
-        for node in ast.walk(tree)
-        if isinstance(node, ast.stmt) and place and node.lineno <= place.line <= (node.end_lineno or node.lineno)
-    ]
-    if not statements:
-        return frozenset()
-    inner = min(statements, key=lambda node: (node.end_lineno or node.lineno) - node.lineno)
-    names = {node.id for node in ast.walk(inner) if isinstance(node, ast.Name)}
-    return frozenset(names | {node.attr for node in ast.walk(inner) if isinstance(node, ast.Attribute)})
+    return called(statement) if statement is not None else frozenset()
 
 
-def _answers(key: FunctionKey, names: Collection[str]) -> bool:
-    """Return whether one of `names` calls this function: by its own name, or by its class's where it makes one."""
+def _distance(key: FunctionKey, names: Collection[str]) -> int:
+    """Return 0 for a function that one of `names` calls, 1 where they name the class that it makes, else `FAR`."""
     *_, owner, name = ["", *key.qualname.split(".")]
-    return name in names or (name in ("__init__", "__call__") and owner in names)
+    return 0 if name in names else 1 if name in ("__init__", "__call__") and owner in names else FAR
 
 
 def _imported_by(failure: TestFailure, files: Files) -> set[FunctionKey]:

@@ -187,3 +187,42 @@ def test_among_equals_the_function_that_the_failing_statement_calls_comes_first(
     assert ranking[4][0] == POP
     unread = failure("test_x", PUSH, POP, INIT, frames=[("tests/nowhere.py", 1)])
     assert len(localise([unread], [], read)) == 3
+
+
+@pytest.mark.parametrize(
+    ("statement", "method"),
+    [
+        ("assert bag == other", "__eq__"),
+        ("assert bag != other", "__ne__"),
+        ("assert 3 in bag", "__contains__"),
+        ("assert len(bag) == 3", "__len__"),
+        ("assert [*bag] == []", "__iter__"),
+        ("assert sorted(bag) == []", "__iter__"),
+        ("for item in bag: pass", "__iter__"),
+        ("assert bag[0] == 1", "__getitem__"),
+        ("bag[0] = 1", "__setitem__"),
+        ("del bag[0]", "__delitem__"),
+        ("assert (bag | other).size == 3", "__or__"),
+        ("bag |= other", "__ior__"),
+        ("assert -bag is bag", "__neg__"),
+        ("assert not bag", "__bool__"),
+        ("with bag: pass", "__exit__"),
+        ("assert f'{bag!r}' == ''", "__repr__"),
+        ("assert str(bag) == ''", "__str__"),
+        ("assert {bag} == set() or bag(3)", "__call__"),
+        ("self.assertLess(bag, other)", "__lt__"),
+        ("assert reversed(bag)", "__reversed__"),
+    ],
+)
+def test_equal_scores_prefer_the_method_behind_an_operator_to_the_constructor_and_to_others(statement, method):
+    names_of = ["__init__", "a_long_way_down", method]
+    bodies = {
+        name: f"    def {name}(self, *rest):\n        x = {place}\n        return x + x\n"
+        for place, name in enumerate(names_of)
+    }
+    core = "class Bag:\n" + "".join(bodies.values())
+    test = f"def test_x(self, bag, other):\n    kept = Bag\n    {statement}\n"
+    keys = [FunctionKey("pkg/bag.py", f"Bag.{name}", 2 + 3 * place) for place, name in enumerate(names_of)]
+    read = {"pkg/bag.py": core.encode(), "tests/test_bag.py": test.encode()}.__getitem__
+    failing = failure("test_x", *keys, frames=[("tests/test_bag.py", 3)])
+    assert names(localise([failing], [], read))[0] == f"Bag.{method}"
