@@ -114,6 +114,11 @@ class Budget:
             part(self.executions, spent.executions),
         )
 
+    def of_seconds(self, other: Budget) -> Budget:
+        """Return this budget with no more seconds than `other` has."""
+        seconds = min((one for one in (self.seconds, other.seconds) if one is not None), default=None)
+        return dataclasses.replace(self, seconds=seconds)
+
 
 @dataclass(frozen=True, slots=True)
 class Setting:

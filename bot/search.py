@@ -29,6 +29,7 @@ from bot.patches import make_patch, moved_function
 from bot.ranking import ranked, score
 from bot.recorded import Memory, RecordedSession, session_key
 from bot.records import Budget, Candidate, Discovery, Emit, Patch, Repair, Spent, Suspect, TestFailure, Verdict
+from bot.sessions import Sessions
 from runners.runner import Execution, FunctionKey, Runner, SandboxLost, Session, Target
 
 if TYPE_CHECKING:
@@ -81,6 +82,9 @@ class Search(ABC):
     memory: Memory
     proven: Sequence[Patch] = ()  # published for other groups
     spent: Spent = field(default_factory=Spent)
+    limit: Budget = field(default_factory=Budget)  # of the whole search
+    opening: float = 0.0  # seconds of `spent` in which sandboxes were opened: no part of any attempt's share
+    sessions: Sessions = field(default_factory=Sessions)
     doubtful: list[Judged] = field(default_factory=list)
     better: dict[FunctionKey, list[tuple[Progress, Patch]]] = field(default_factory=dict)  # to regenerate another on
     attempts: dict[FunctionKey, Attempt] = field(default_factory=dict)  # at single functions
@@ -88,6 +92,13 @@ class Search(ABC):
 
     def run(self, failures: tuple[TestFailure, ...], suspects: list[Suspect], budget: Budget) -> Repair:
         """Return what came of the search within `budget`."""
+        self.limit = budget
+        try:
+            return self._searched(failures, suspects, budget)
+        finally:
+            self.sessions.close()
+
+    def _searched(self, failures: tuple[TestFailure, ...], suspects: list[Suspect], budget: Budget) -> Repair:
         if not suspects:
             reason = without_suspects(failures, self.checkout.read, self.checkout.untouchable)
             return Repair(failures, (), None, None, None, self.spent, reason)
@@ -175,7 +186,7 @@ class Search(ABC):
         """Return what the first successful attempt found; each but the last may use half of what is left."""
         count = len(aims) if isinstance(aims, Sized) else math.inf
         for position, (suspect, base) in enumerate(aims, 1):
-            began = self.spent
+            began, opening = self.spent, self.opening
             share = budget.left(began, 1.0 if position == count else FIRST_SHARE)
             if share.exceeded(Spent()):
                 reasons.append(SPENT)
@@ -183,7 +194,7 @@ class Search(ABC):
             found = self._tried(failures, suspect, share, base, reasons)
             if found is not None:
                 return found
-            if share.exceeded(self.spent - began):
+            if share.exceeded(self.spent - began - Spent(self.opening - opening)):
                 reasons.append(SPENT)
         return None
 
@@ -297,12 +308,15 @@ class Search(ABC):
         task = build_task(
             guiding, function, source, lambda path: files.get(path) or self.checkout.read(path), path=key.path
         )
-        session_id = self._key(attempt)
-        began = self.spent
-        opened = self._session(attempt.target, tests, guarding(self.discovery.passing, key, tests))
-        before = self.spent
+        session_id, began = self._key(attempt), self.spent
         known = self.memory.earlier.failed.get(session_id, {})
-        with RecordedSession(opened, tests, known, self.emit, self.ran.setdefault(session_id, {})) as session:
+
+        def opened() -> Session:
+            return self._session(attempt.target, tests, guarding(self.discovery.passing, key, tests))
+
+        with self.sessions.kept(session_id, opened) as kept:
+            before = self.spent
+            session = RecordedSession(kept, tests, known, self.emit, self.ran.setdefault(session_id, {}))
             self.emit("session", level=session.level, tests=tests, key=session_id)
             search = generate(
                 task,
@@ -312,14 +326,14 @@ class Search(ABC):
                 self.model,
                 session,
                 settings=arms,
-                budget=budget.left(before - began),
+                budget=budget.of_seconds(self.limit.left(before)),
                 seed=self.config.seed,
                 emit=self.emit,
                 clock=self.clock,
                 names=names_in_scope(source, function),
             )
             try:
-                for lot in search.lots(limit):
+                for lot in search.lots(_as_long_as(limit, before.seconds - began.seconds)):
                     self.spent = before + search.spent
                     yield lot
                 if attempt.base is None and search.spent.executions:
@@ -338,7 +352,16 @@ class Search(ABC):
             known = () if target.base else (*failing, *self.discovery.passing)
             return self.runner.open_session(target, tests, guarding, known)
         finally:
-            self.spent += Spent(seconds=self.clock() - began)
+            seconds = self.clock() - began
+            self.spent += Spent(seconds)
+            self.opening += seconds
 
     def _key(self, attempt: Attempt) -> str:
         return session_key(self.memory.checkout, attempt.target, attempt.tests)
+
+
+def _as_long_as(limit: Budget | None, seconds: float) -> Budget | None:
+    """Return the limit of a look, which may last as long as the opening of its sandbox."""
+    if limit is None or limit.seconds is None:
+        return limit
+    return replace(limit, seconds=max(limit.seconds, seconds))

@@ -14,6 +14,7 @@ from bot.errors import ModelMissing, RepositoryError
 from bot.pipeline import combined, find, repair
 from bot.records import Budget, TestFailure
 from bot.report import Run, markdown
+from runners.local import LocalRunner
 from runners.runner import FunctionKey
 from tests.fakes import ScriptedModel
 
@@ -298,7 +299,33 @@ def test_every_suspect_is_looked_at_before_the_first_is_searched_in_depth(repo, 
     assert doing == ["Having a first look at shares", "Having a first look at part"]
 
 
-def test_what_bodies_of_two_functions_do_not_need_is_spent_on_further_edits(repo, config):
+@pytest.fixture
+def openings(monkeypatch):
+    """The targets for which sandboxes are opened, each of which takes 1000 seconds by `clock`."""
+    opened, really = [], LocalRunner.open_session
+
+    def open_session(self, target, *arguments):
+        opened.append(target)
+        return really(self, target, *arguments)
+
+    monkeypatch.setattr(LocalRunner, "open_session", open_session)
+    return opened
+
+
+def test_a_sandbox_that_takes_longer_to_open_than_an_attempt_may_last_is_used_all_the_same(repo, config, openings):
+    events = Events()
+    searched = replace(config, model="none", budget=Budget(seconds=2000, executions=1000))
+    files = {"shares.py": SHARES, "test_shares.py": TEST_SHARES}
+    outcome = repair(repo(files), searched, events, clock=lambda: time.monotonic() + 1000 * len(openings))
+    doing = [fields["text"].split(" in ")[0] for fields in events.of("stage") if fields["name"] == "generate"]
+    assert doing == ["Having a first look at shares", "Having a first look at part"]
+    assert len(openings) == 2
+    assert outcome.spent.executions >= 64
+    (done,) = outcome.repairs
+    assert "the budget is spent" in done.reason
+
+
+def test_what_bodies_of_two_functions_do_not_need_is_spent_on_further_edits(repo, config, openings):
     events = Events()
     searched = replace(config, model="none", budget=Budget(seconds=3000, executions=300))
     out_of_reach = TEST_SHARES.replace("[0.25, 0.75]", "['a', 'b']").replace("[0.5, 0.5]", "['c', 'c']")
@@ -311,6 +338,8 @@ def test_what_bodies_of_two_functions_do_not_need_is_spent_on_further_edits(repo
     further = next(place for place, step in enumerate(steps) if step.startswith("Trying more edits of shares"))
     assert doing.index("Regenerating shares") < doing.index("Trying more edits of shares")
     assert "execution" in steps[further:]
+    alone = [target.qualname for target in openings if not target.base]
+    assert sorted(alone) == ["part", "shares"]  # each was searched three times in the sandbox that was opened first
 
 
 def test_of_bodies_that_pass_the_one_that_keeps_the_docstrings_examples_is_proposed(repo, config):
