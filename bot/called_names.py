@@ -86,14 +86,14 @@ _BUILTINS = {
 
 def called(statement: ast.AST) -> frozenset[str]:
     """Return the names and attributes in a statement, and the special methods that its operators may call."""
-    found: set[str] = set()
-    for node in ast.walk(statement):
-        if isinstance(node, ast.Name):
-            found.add(node.id)
-        elif isinstance(node, ast.Attribute):
-            found.add(node.attr)
-        found.update(f"__{name}__" for name in _behind(node))
-    return frozenset(found)
+    return mentioned(statement) | {f"__{name}__" for node in ast.walk(statement) for name in _behind(node)}
+
+
+def mentioned(tree: ast.AST) -> frozenset[str]:
+    """Return the names and attributes in a piece of code."""
+    nodes = list(ast.walk(tree))
+    names = {node.id for node in nodes if isinstance(node, ast.Name)}
+    return frozenset(names | {node.attr for node in nodes if isinstance(node, ast.Attribute)})
 
 
 def _behind(node: ast.AST) -> Iterator[str]:
@@ -127,17 +127,3 @@ def _behind(node: ast.AST) -> Iterator[str]:
         name = function.id if isinstance(function, ast.Name) else getattr(function, "attr", "")
         yield from _BUILTINS.get(name, ())
         yield from ("call",) if isinstance(function, ast.Name) else ()
-
-
-def at_line(tree: ast.AST, line: int) -> ast.stmt | None:
-    """Return the smallest statement that holds a 1-based line."""
-    statements = (node for node in ast.walk(tree) if isinstance(node, ast.stmt))
-    return min((one for one in statements if _holds(one, line)), key=_lines, default=None)
-
-
-def _holds(node: ast.stmt, line: int) -> bool:
-    return node.lineno <= line <= (node.end_lineno or node.lineno)
-
-
-def _lines(node: ast.stmt) -> int:
-    return (node.end_lineno or node.lineno) - node.lineno

@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from bot.functions import FunctionNode, FunctionText
+from bot.syntax import smallest, statements_at
 from runners.runner import TestRun
 
 LITERAL_CHARS = 400
@@ -41,11 +42,10 @@ def corrected(function: FunctionText, body: str, run: TestRun, names: Collection
         return ""
     if not isinstance(node, FunctionNode):
         return ""
-    line = _line(function, run)
-    statements = [one for one in ast.walk(node) if isinstance(one, ast.stmt) and _holds(one, line)]
-    if not statements:
+    statements = statements_at(node, _line(function, run))
+    innermost = smallest(statements)
+    if innermost is None:
         return ""
-    innermost = min(statements, key=lambda one: (one.end_lineno or one.lineno) - one.lineno)
     for change in _changes(node, innermost, statements, run, names):
         new = _replaced(text, change)
         if new and new != text and new.startswith(function.header):
@@ -57,10 +57,6 @@ def _line(function: FunctionText, run: TestRun) -> int:
     """Return the line of the function's text at which the test failed, 0 when it is not known."""
     own = [frame.line for frame in run.frames if frame.function.rpartition(".")[2] == function.name]
     return own[-1] - function.first_line + 1 if own else 0
-
-
-def _holds(node: ast.stmt, line: int) -> bool:
-    return node.lineno <= line <= (node.end_lineno or node.lineno)
 
 
 def _changes(

@@ -14,11 +14,11 @@ from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from bot.called_names import at_line, called
+from bot.called_names import called, mentioned
 from bot.context import source_of_test
 from bot.functions import FunctionText, find_function, function_at, functions_in
 from bot.records import TestFailure
-from bot.syntax import parsed
+from bot.syntax import parsed, smallest, statements_at
 from runners.runner import FunctionKey, TestRun
 
 Sources = Callable[[str], bytes]  # path -> the file's bytes
@@ -159,7 +159,7 @@ def _called_where_it_fails(failure: TestFailure, sources: Sources, is_test_path:
     """Return the names that the statement calls at which the innermost test file fails."""
     place = next((frame for frame in reversed(failure.frames) if is_test_path(frame.path)), None)
     try:
-        statement = at_line(parsed(sources(place.path)), place.line) if place is not None else None
+        statement = smallest(statements_at(parsed(sources(place.path)), place.line)) if place is not None else None
     except Exception:  # unreadable, outside the repository, another Python's syntax
         return frozenset()
     return called(statement) if statement is not None else frozenset()
@@ -176,11 +176,9 @@ def _imported_by(failure: TestFailure, files: Files) -> set[FunctionKey]:
     path = failure.node_id.partition("::")[0]
     text = source_of_test(failure.node_id, files.sources)
     try:
-        tree, test = parsed(files.sources(path)), parsed(text)
+        tree, names = parsed(files.sources(path)), mentioned(parsed(text))
     except Exception:
         return set()
-    mentioned = {n.id for n in ast.walk(test) if isinstance(n, ast.Name)}
-    mentioned |= {n.attr for n in ast.walk(test) if isinstance(n, ast.Attribute)}
     modules: list[str] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -191,7 +189,7 @@ def _imported_by(failure: TestFailure, files: Files) -> set[FunctionKey]:
     for candidate in _paths(modules, path, files):
         for function in functions_in(files.read(candidate) or b""):
             owner = function.qualname.split(".")[0]
-            if function.name in mentioned or (owner in mentioned and function.name in ("__init__", "__call__")):
+            if function.name in names or (owner in names and function.name in ("__init__", "__call__")):
                 found.add(FunctionKey(candidate, function.qualname, function.first_line))
     return found
 
@@ -238,12 +236,6 @@ def _callees(functions: Mapping[FunctionKey, FunctionText]) -> dict[FunctionKey,
         if text.name in ("__init__", "__new__", "__call__"):
             by_name.setdefault(key.qualname.split(".")[-2] if "." in key.qualname else "", []).append(key)
     return {
-        key: frozenset(k for name in _mentioned(text) for k in by_name.get(name, ()) if k != key)
+        key: frozenset(k for name in mentioned(parsed(text.text)) for k in by_name.get(name, ()) if k != key)
         for key, text in functions.items()
     }
-
-
-def _mentioned(function: FunctionText) -> set[str]:
-    nodes = list(ast.walk(parsed(function.text)))
-    names = {node.id for node in nodes if isinstance(node, ast.Name)}
-    return names | {node.attr for node in nodes if isinstance(node, ast.Attribute)}

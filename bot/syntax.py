@@ -1,6 +1,7 @@
-"""Parses and compiles source text without a word: warnings about it are the repository's business, or the model's.
+"""Parses and compiles source text without a word, and finds the statements at a line of it.
 
-Warning filters belong to the whole process, so there is one lock for all who change them.
+Warnings about it are the repository's business, or the model's. Warning filters belong to the whole process, so there
+is one lock for all who change them.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import ast
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import CodeType
 
@@ -33,3 +34,14 @@ def compiled(source: str | bytes | ast.Module, name: str) -> CodeType:
     """Return the code of a module named `name` in tracebacks. Raises as `parsed`, and OverflowError."""
     with quiet():
         return compile(source, name, "exec", dont_inherit=True)
+
+
+def statements_at(tree: ast.AST, line: int) -> list[ast.stmt]:
+    """Return the statements that hold a 1-based line, outer ones before inner ones."""
+    statements = (node for node in ast.walk(tree) if isinstance(node, ast.stmt))
+    return [one for one in statements if one.lineno <= line <= (one.end_lineno or one.lineno)]
+
+
+def smallest(statements: Iterable[ast.stmt]) -> ast.stmt | None:
+    """Return the statement of the fewest lines, the first of equals."""
+    return min(statements, key=lambda one: (one.end_lineno or one.lineno) - one.lineno, default=None)

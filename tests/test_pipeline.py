@@ -301,7 +301,7 @@ def test_every_suspect_is_looked_at_before_the_first_is_searched_in_depth(repo, 
 
 @pytest.fixture
 def openings(monkeypatch):
-    """The targets for which sandboxes are opened, each of which takes 1000 seconds by `clock`."""
+    """The targets for which sandboxes are opened, in order."""
     opened, really = [], LocalRunner.open_session
 
     def open_session(self, target, *arguments):
