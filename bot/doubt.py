@@ -1,7 +1,8 @@
-"""Decides when a patch that passes everything is still not proposed, because another one might as well be right.
+"""Decides when a patch that passes everything is proposed with a doubt, or not at all, since another may be right.
 
-Tests none of which was held out say little: where a second change, about as small, passes them too and does something
-else on the calls that the tests make or on calls near them, only a person can tell which is meant. Both are then shown.
+Where a second change, about as small, passes all tests too and does something else on the calls that they make or on
+calls near them, only a person can tell which is meant: both are shown. Tests none of which was held out say so little
+that neither is proposed then; where held-out tests have judged the patch it is, but it is not called strong.
 A number that stands nowhere in the code or the tests makes no rival: some such number passes beside every boundary that
 no test pins down, and nobody can have meant it.
 Also here: a patch under which calls of passing tests lose their result. Measured in docs/benchmarks.md.
@@ -18,7 +19,7 @@ from bot.examples import Kept
 from bot.functions import BodyError, FunctionText
 from bot.patches import make_patch
 from bot.ranking import changed_tokens
-from bot.records import Candidate, Discovery, Patch, Rival, TestFailure, Verdict
+from bot.records import Candidate, Discovery, Patch, Rival, TestFailure, Verdict, VerdictWord
 from runners.runner import Runner
 
 RIVALS = 6  # bodies that are compared with the one judged
@@ -48,12 +49,12 @@ def reconsidered(
 
     candidate: the body of `patch`, the last one where it has several. passing: all bodies found to pass so far in its
     place. function: as it was. held_out: whether failing tests that steered nothing have judged the patch: where none
-    have, a patch of several functions is suspect already, so that rivals are only looked for beside a single body.
+    have, a patch of several functions is suspect already; rivals are only looked for beside a single body.
     judge: the cold verdict of another patch. tests: sources of the failing tests.
     """
     if not verdict.publishable:
         return verdict
-    rivals = [] if held_out or patch.further else _rivals(candidate, patch, passing, function, tests)
+    rivals = [] if patch.further else _rivals(candidate, patch, passing, function, tests)
     behaviour = observe(patch, rivals, failures, discovery, runner)
     verdict = _told(verdict, behaviour)
     losses = behaviour.losses()
@@ -64,7 +65,8 @@ def reconsidered(
     different = _different(behaviour, rivals, judge)
     if different:
         reason = "another change of the same size passes as well and does something else; a person has to choose"
-        return replace(verdict, word="suspect", reasons=(*verdict.reasons, reason), rivals=tuple(different))
+        word: VerdictWord = "plausible" if held_out else "suspect"
+        return replace(verdict, word=word, reasons=(*verdict.reasons, reason), rivals=tuple(different))
     return verdict
 
 

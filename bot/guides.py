@@ -63,7 +63,8 @@ def guarding(passing: Sequence[TestRun], key: FunctionKey, tests: Sequence[str])
     """Return ids of the next tests of that kind, in the files of `tests`: what breaks one is no candidate either."""
     files = {node_id.partition("::")[0] for node_id in tests}
     further = reaching(passing, {key})[GUARDS:]
-    return [run.node_id for run in further if run.node_id.partition("::")[0] in files][:GUARDING]
+    near = [run.node_id for run in further if run.node_id.partition("::")[0] in files and run.node_id not in tests]
+    return near[:GUARDING]
 
 
 def reaching(passing: Sequence[TestRun], keys: Set[FunctionKey]) -> list[TestRun]:

@@ -12,7 +12,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, get_args
 
@@ -149,6 +149,12 @@ def _passing(record: Any) -> Passing | None:
 
 def _nats(value: Any) -> float:
     return float(value) if isinstance(value, (int, float)) else math.nan
+
+
+def failed(ran: Mapping[str, Execution], count: int) -> dict[str, Execution]:
+    """Return the executions, cut to the first `count` tests, that fail one of these: any further test is no matter."""
+    cut = {file: replace(execution, runs=execution.runs[:count]) for file, execution in ran.items()}
+    return {file: execution for file, execution in cut.items() if not execution.passed}
 
 
 class RecordedSession:

@@ -217,7 +217,7 @@ class Verdict:
     level: str = ""  # how it was judged: "J4 in docker"
     compared: int = 0  # calls of passing tests that the old and the new body were both seen to do
     differences: tuple[Difference, ...] = ()  # those of them on which they differ
-    rivals: tuple[Rival, ...] = ()  # because of which a person has to choose
+    rivals: tuple[Rival, ...] = ()  # which might as well be right
 
     @property
     def publishable(self) -> bool:

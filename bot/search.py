@@ -15,19 +15,19 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from bot.attempt import REFUTED, Attempt
 from bot.blame import without_suspects
 from bot.checkout import Checkout
 from bot.config import Config
 from bot.context import build_task
 from bot.decoding.edit_pool import names_in_scope
 from bot.decoding.trials import Progress
-from bot.examples import Kept
 from bot.functions import FunctionText, find_function
 from bot.generate import Arm, generate
 from bot.guides import guarding, guards, split_guides
 from bot.patches import make_patch, moved_function
 from bot.ranking import ranked, score
-from bot.recorded import Memory, RecordedSession, session_key
+from bot.recorded import Memory, RecordedSession, failed, session_key
 from bot.records import Budget, Candidate, Discovery, Emit, Patch, Repair, Spent, Suspect, TestFailure, Verdict
 from bot.sessions import Sessions
 from runners.runner import Execution, FunctionKey, Runner, SandboxLost, Session, Target
@@ -47,24 +47,6 @@ JUDGED = 5  # passing bodies of one lot that are judged, best first
 Aim = tuple[Suspect, Patch | None]  # the function to regenerate, and what stands changed meanwhile
 Look = tuple[Sequence[Arm], Budget]  # what is tried in place of the portfolio, until so much is spent without success
 Judged = tuple[Candidate, Patch, Verdict]
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """One function that is regenerated for a group of failures. `function` and `source`: as they are with `base`."""
-
-    failures: tuple[TestFailure, ...]
-    suspect: Suspect
-    function: FunctionText
-    source: bytes
-    guides: Sequence[str]
-    held_out: Sequence[str]
-    base: Patch | None  # what stands changed meanwhile and becomes part of the patch
-    target: Target
-    tests: Sequence[str]  # that are run on every body: the guides, and passing ones that stand guard
-    passing: list[Candidate] = field(default_factory=list)  # of all lots so far
-    judged: set[str] = field(default_factory=set)  # bodies
-    kept: dict[str, Kept] = field(default_factory=dict)  # body -> what it makes of the docstring's examples
 
 
 @dataclass(slots=True)
@@ -224,24 +206,48 @@ class Search(ABC):
         look: Look | None,
     ) -> Judged | None:
         """Return the best candidate in `suspect` whose cold verdict is publishable: lot after lot, each ranked."""
-        key = suspect.key
         attempt = self._attempt(failures, suspect, base)
-        if attempt is None:
-            return None
+        began, opening, doubtful = self.spent, self.opening, len(self.doubtful)
+        while attempt is not None:
+            left = budget.left(self.spent - began - Spent(self.opening - opening))
+            if left.exceeded(Spent()):
+                return None
+            found = self._search(attempt, left, look)
+            if found is not None or len(self.doubtful) - doubtful >= SUSPECT_PATCHES:
+                return found
+            attempt = self._stricter(attempt) if attempt.outwitted else None
+        return None
+
+    def _search(self, attempt: Attempt, budget: Budget, look: Look | None) -> Judged | None:
+        """Return what one search in one function found; it ends early where other tests have to steer it."""
+        key, base = attempt.suspect.key, attempt.base
         beside = f", with another body of {base.title}" if base is not None else ""
         first = look is not None and look[1] != Budget()
         doing = "Regenerating" if look is None else "Having a first look at" if first else "Trying more edits of"
         self.emit("stage", name="generate", text=f"{doing} {key.qualname} in {key.path}{beside}", guides=attempt.guides)
         doubtful = len(self.doubtful)
-        known, late = self.memory.lots(suspect, self._key(attempt)) if base is None else ([], [])
+        known, late = self.memory.lots(attempt.suspect, self._key(attempt)) if base is None else ([], [])
         with closing(self._lots(attempt, budget, look)) as lots:
             for lot in chain([known], lots, [late] if look is None else []):
                 found = self._best(attempt, lot)
                 if found is not None:
                     return found
-                if len(self.doubtful) - doubtful >= SUSPECT_PATCHES:
+                if attempt.outwitted or len(self.doubtful) - doubtful >= SUSPECT_PATCHES:
                     return None
         return None
+
+    def _stricter(self, attempt: Attempt) -> Attempt:
+        """Return the attempt with one more test that is run on every body; what failed before is not run again."""
+        test, before = attempt.outwitted, self._key(attempt)
+        self.emit(
+            "note", text=f"{REFUTED} bodies pass what steers them, not {test}: it is run on every body from now on."
+        )
+        stricter = attempt.stricter()
+        self.ran[self._key(stricter)] = failed(self.ran.get(before, {}), len(attempt.tests))
+        self.sessions.end(before)
+        if attempt.base is None:
+            self.attempts[attempt.suspect.key] = stricter
+        return stricter
 
     def _attempt(self, failures: tuple[TestFailure, ...], suspect: Suspect, base: Patch | None) -> Attempt | None:
         """Return the attempt at a function, the same one each time where nothing else stands changed."""
@@ -291,12 +297,15 @@ class Search(ABC):
             judged = self._judge(attempt, candidate, rivals)
             if judged is None:
                 continue
-            patch, verdict = judged
+            patch, verdict = judged[0], attempt.told(judged[1])
+            attempt.learn(verdict)
             self.emit("verdict", verdict=verdict, patch=patch)
             if verdict.publishable or verdict.rivals:  # which of them is right is not told by other functions
                 return candidate, patch, verdict
             if verdict.word == "suspect":
                 self.doubtful.append((candidate, patch, verdict))
+            if attempt.outwitted:
+                break
         return None
 
     def _generated(self, attempt: Attempt, budget: Budget, look: Look | None) -> Generator[list[Candidate], None, None]:

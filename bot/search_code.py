@@ -6,6 +6,7 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
+from bot.attempt import Attempt
 from bot.context import source_of_test
 from bot.doubt import illustrated, reconsidered, told
 from bot.examples import Kept, examples, kept
@@ -13,7 +14,7 @@ from bot.functions import BodyError, splice
 from bot.localise import rank
 from bot.patches import joined, make_patch, moved_onto, original_frame, original_key
 from bot.records import Budget, Candidate, Patch, Suspect, TestFailure, Verdict
-from bot.search import Aim, Attempt, Judged, Look, Search
+from bot.search import Aim, Judged, Look, Search
 from bot.spectrum import Spectrum
 from bot.verify import verify
 from runners.runner import SuiteRequest

@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from itertools import chain
 
 from bot.assertions import weakened
+from bot.attempt import Attempt
 from bot.decoding.edit_pool import names_in_scope
 from bot.functions import BodyError
 from bot.localise import localise
 from bot.patches import make_patch
 from bot.records import Budget, Candidate, Patch, TestFailure, Verdict
 from bot.repair_tests import corrections, judged
-from bot.search import Aim, Attempt, Look, Search
+from bot.search import Aim, Look, Search
 from bot.verify import verify
 from runners.runner import Target
 

@@ -28,6 +28,11 @@ class Sessions:
                 raise
             self._keep(key, session, ending)
 
+    def end(self, key: str) -> None:
+        """End the session of this key, if it is open."""
+        if key in self._open:
+            self._open.pop(key)[1].close()
+
     def close(self) -> None:
         """End them all."""
         while self._open:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 WORDS = {
     "strong": "every failing test passes, also those the search never saw, and nothing else broke",
-    "plausible": "every failing test passes and nothing else broke, but no test was held out to judge it",
+    "plausible": "every failing test passes and nothing else broke, but another change might pass them as well",
     "suspect": "the tests pass, but there is reason to doubt that this is the change that is meant",
     "rejected": "the patch did not stand a fresh run",
 }

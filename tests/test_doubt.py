@@ -98,7 +98,7 @@ class Bench:
         verdict = reconsidered(
             self.candidate(name, body),
             patch,
-            Verdict("plausible", ("all pass",)),
+            Verdict("strong" if held_out else "plausible", ("all pass",)),
             [self.candidate(name, other) for other in (body, *others)],
             self.function(name),
             failures=self.failures(test),
@@ -147,9 +147,15 @@ def test_a_number_that_stands_nowhere_makes_no_rival_and_one_of_the_code_does(be
     assert "size < 1024" in verdict.rivals[0].diff
 
 
-def test_where_failing_tests_were_held_out_no_rival_is_looked_for(bench):
+def test_where_failing_tests_were_held_out_a_patch_with_a_rival_is_proposed_but_not_called_strong(bench):
     verdict, judged = bench.reconsider("area", "width * height", ["width ** height"], held_out=True)
-    assert (verdict.word, verdict.compared, verdict.differences, judged) == ("plausible", 1, (), [])
+    assert verdict.word == "plausible"
+    assert verdict.publishable
+    assert "a person has to choose" in verdict.reasons[-1]
+    assert "width ** height" in verdict.rivals[0].diff
+    assert len(judged) == 1
+    alone, judged = bench.reconsider("area", "width * height", ["height * width"], held_out=True)
+    assert (alone.word, alone.rivals, judged) == ("strong", (), [])
 
 
 def test_changed_results_of_passing_tests_are_told_and_lost_ones_make_a_patch_suspect(bench):

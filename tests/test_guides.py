@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bot.guides import GUARDS, guards, split_guides
+from bot.guides import GUARDS, guarding, guards, split_guides
 from bot.records import TestFailure
 from runners.runner import Frame, FunctionKey, TestRun
 
@@ -51,3 +51,10 @@ def test_what_fails_in_the_same_way_is_split_evenly():
 def test_the_share_that_is_held_out_is_at_least_what_was_asked_for_and_one_test_guides(holdout, guiding):
     guides, rest = split_guides([failure(f"t::{n}") for n in range(3)], holdout)
     assert (len(guides), len(rest)) == (guiding, 3 - guiding)
+
+
+def test_tests_that_are_run_on_every_body_are_not_run_once_more_as_further_guards():
+    key = FunctionKey("a.py", "f", 1)
+    passing = [TestRun(f"t.py::{n:02}", "passed", functions=frozenset({key})) for n in range(GUARDS + 3)]
+    tests = ["t.py::fails", *guards(passing, key), "t.py::07"]
+    assert guarding(passing, key, tests) == ["t.py::06", "t.py::08"]

@@ -97,6 +97,26 @@ def test_a_body_that_passes_what_guides_but_not_the_held_out_cases_is_not_publis
     assert not any(item.published and b"240" in item.patch.after for item in outcome.repairs if item.patch)
 
 
+def test_a_test_that_refutes_what_passes_the_others_steers_the_search_from_then_on(repo, config):
+    weak = "from calc import each\n\n\ndef test_each():\n    assert each(4, 2) in (2, 4, 6, 8, 16)\n"
+    files = {
+        "calc.py": "def each(total, parts):\n    return total % parts\n",
+        "test_a.py": weak,
+        "test_b.py": "from calc import each\n\n\ndef test_each_of_nine():\n    assert each(9, 2) == 4\n",
+    }
+    events = Events()
+    searched = replace(config, model="none", budget=Budget(seconds=3000, executions=1000))
+    (done,) = repair(repo(files), searched, events).repairs
+    (told,) = (fields["text"] for fields in events.of("note"))
+    assert told.startswith("3 bodies pass what steers them, not test_b.py::test_each_of_nine")
+    assert [fields["verdict"].word for fields in events.of("verdict")] == ["rejected"] * 3 + ["plausible"]
+    guides = [fields["guides"] for fields in events.of("stage") if fields["name"] == "generate"]
+    assert guides == [["test_a.py::test_each"], ["test_a.py::test_each", "test_b.py::test_each_of_nine"]]
+    assert done.patch is not None
+    assert "+    return total // parts" in done.patch.diff
+    assert any("steered by test_b.py::test_each_of_nine too" in reason for reason in done.verdict.reasons)
+
+
 def test_two_faults_in_two_functions_get_a_patch_each_and_are_judged_together(repo, config):
     files = {
         "calc.py": "def half(x):\n    return x // 3\n\n\ndef double(x):\n    return x * 3\n",

@@ -10,9 +10,9 @@ from bot import journal
 from bot.config import Config
 from bot.errors import RepositoryError
 from bot.pipeline import repair
-from bot.recorded import Earlier, Memory, RecordedSession, digest, earlier
+from bot.recorded import Earlier, Memory, RecordedSession, digest, earlier, failed
 from bot.records import Budget, Suspect
-from runners.runner import FunctionKey
+from runners.runner import Execution, FunctionKey, TestRun
 from runners.workspace import content_digest
 from tests.fakes import InProcessSession
 
@@ -53,6 +53,14 @@ def test_what_ran_in_another_session_of_this_run_is_not_run_again():
         session = RecordedSession(inner, ["t::one"], {}, silent, ran)
         assert [execution.passed for execution in session.execute(bodies)] == [False, True]
     assert (inner.executions, session.spared) == (2, 0), "spared are those of an earlier run alone"
+
+
+def test_what_failed_one_of_the_first_tests_fails_whatever_tests_are_added():
+    def run(*outcomes):
+        return Execution(tuple(TestRun(f"t::{n}", outcome) for n, outcome in enumerate(outcomes)), 0.5)
+
+    ran = {"a": run("passed", "failed", "missing"), "b": run("passed", "passed", "failed"), "c": run("passed")}
+    assert failed(ran, 2) == {"a": run("passed", "failed")}
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,17 @@ def test_a_generator_that_is_closed_half_way_leaves_its_session_open(bench):
     assert bench.running() == [True]
 
 
+def test_a_session_that_is_ended_is_opened_anew(bench):
+    with bench.kept("one"):
+        pass
+    bench.sessions.end("one")
+    bench.sessions.end("one")
+    assert bench.running() == [False]
+    with bench.kept("one"):
+        pass
+    assert len(bench.opened) == 2
+
+
 def test_an_error_ends_the_session_and_the_next_attempt_opens_another(bench):
     with pytest.raises(SandboxLost), bench.kept("one"):
         raise SandboxLost("gone")
