@@ -196,7 +196,8 @@ def case_of(made: Mutant, runner: RunnerKind) -> Case | None:
     if broken or len(failing) < 2 or hanging > HANGING:
         return None
     wrong = [name for name in one.tests if name in failing]
-    right = [name for name in one.tests if name not in failing]
+    unsound = {name_of(run.node_id) for run in runs if not run.passed}  # a test that lacks a fixture judges nothing
+    right = [name for name in one.tests if name not in unsound]
     visible, hidden = {*wrong[::2], *right[::2]}, {*wrong[1::2], *right[1::2]}
     return Case(
         made.name,

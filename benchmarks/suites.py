@@ -56,7 +56,17 @@ def name_of(node_id: str) -> Name:
 
 
 def _is_test(node: ast.stmt) -> TypeGuard[Function]:
-    return isinstance(node, ast.FunctionDef) and node.name.startswith("test")
+    """True for a test function; a fixture may be named like one."""
+    return (
+        isinstance(node, ast.FunctionDef)
+        and node.name.startswith("test")
+        and not any(_name(one.func if isinstance(one, ast.Call) else one) == "fixture" for one in node.decorator_list)
+    )
+
+
+def _name(node: ast.expr) -> str:
+    """Return the last name of a dotted one, "" for what is none."""
+    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
 
 
 def _split_block(block: list[ast.stmt]) -> Iterator[ast.stmt]:
@@ -94,5 +104,5 @@ def _asserts(statement: ast.stmt) -> bool:
 def _is_assert_call(node: ast.AST) -> bool:
     if not isinstance(node, ast.Call):
         return False
-    name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+    name = _name(node.func)
     return name.lower().startswith("assert") or name in ("raises", "fail")

@@ -124,13 +124,24 @@ def _edit_if(view: FunctionView, node: ast.If) -> Proposals:
     elif view.text.startswith("if", begin):
         yield "CONTROL", 0.3, ((begin, begin + 2, "while"),)
         yield "CONTROL", 0.7, ((begin, begin + 2, "elif"),)
-    for text in ("True", "False"):
-        yield "COND_DROP", 0.7, view.replace(node.test, text)
+    for text, kept in (("True", node.body), ("False", node.orelse)):
+        if not _is_dropped_alone(view, node, kept):
+            yield "COND_DROP", 0.7, view.replace(node.test, text)
     if node.orelse and not view.text.startswith("elif", view.start(node.orelse[0])):
         one, other = view.whole_lines(node.body), view.whole_lines(node.orelse)
         if one and other and node.body[0].col_offset == node.orelse[0].col_offset:
             text_one, text_other = view.text[slice(*one)], view.text[slice(*other)]
             yield "CONTROL", 2.0, ((*one, text_other), (*other, text_one))
+
+
+def _is_dropped_alone(view: FunctionView, node: ast.If, kept: list[ast.stmt]) -> bool:
+    """True where `_drop_guards` or `_delete` offers what is left of an `if` of which only one branch is kept."""
+    if view.text.startswith("elif", view.start(node)) or not view.whole_lines([node]):
+        return False
+    if not kept:
+        return True
+    chained = view.text.startswith("elif", view.start(kept[0]))
+    return not chained and view.whole_lines(kept) is not None and not _has_multiline_string([node])
 
 
 def _exchange_names(view: FunctionView, node: ast.stmt) -> Proposals:

@@ -107,6 +107,15 @@ def test_every_name_is_kept_alone_and_together():
     assert all(f"def {name[1]}(" in suite.text(suite.names) for name in suite.names)
 
 
+def test_a_fixture_that_is_named_like_a_test_stays_whatever_is_kept():
+    fixture = "@pytest.fixture(params=[1, 2])\ndef test_input(request):\n    return request.param\n"
+    bare = "@fixture\ndef test_shop():\n    return 3\n"
+    suite = take_apart(f"{fixture}\n{bare}\n\ndef test_it(test_input):\n    assert test_input\n")
+    assert suite.names == (("", "test_it"),)
+    assert "def test_input" in suite.text(())
+    assert "def test_shop" in suite.text(())
+
+
 def test_the_name_of_a_test_is_read_from_its_node_id():
     assert name_of("tests/test_shop.py::TestMore::test_count_1[2]") == ("TestMore", "test_count_1")
     assert name_of("tests/test_shop.py::test_price_0") == ("", "test_price_0")

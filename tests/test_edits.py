@@ -585,3 +585,25 @@ def test_the_check_with_which_other_functions_begin_is_offered():
     assert edit.operator == "GUARD"
     alone = faulty.replace(check, "", 1)
     assert edited_in(alone, alone.replace("def g(x):\n", "def g(x):\n" + check)) is None
+
+
+@pytest.mark.parametrize(
+    ("body", "unwritten", "instead"),
+    [
+        ("if a:\n        b = 1\n    return b", "if True:", "    b = 1\n    return b\n"),
+        ("if a:\n        b = 1\n    b += 2\n    return b", "if False:", "    b += 2\n    return b\n"),
+        ("if a:\n        b = 1\n    else:\n        b = 2\n    return b", "if False:", "    b = 2\n    return b\n"),
+    ],
+)
+def test_a_branch_that_is_always_or_never_taken_is_written_as_a_person_would(body, unwritten, instead):
+    (function,) = functions_in(f"def f(a, b):\n    {body}\n".encode())
+    bodies = [edit.body for edit in single_edits(function)]
+    assert instead in bodies
+    assert not any(unwritten in one for one in bodies)
+
+
+def test_a_branch_that_cannot_be_taken_out_by_lines_alone_gets_a_constant():
+    (function,) = functions_in(b"def f(a, b):\n    if a:\n        b = 1\n    elif b:\n        b = 2\n    return b\n")
+    bodies = [edit.body for edit in single_edits(function)]
+    assert any("    if False:\n        b = 1\n    elif b:" in one for one in bodies)
+    assert any("    elif True:" in one for one in bodies)
