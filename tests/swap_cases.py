@@ -88,6 +88,19 @@ CASES = [
     Case("a name imported from it", F, "f", calls("from M import f", "f()")),
     Case("an alias", F, "f", calls("from M import f as g", "g()")),
     Case("a star import", F, "f", calls("from M import *", "f()")),
+    Case(
+        "a call of an imported module's function",
+        "import os.path\nimport math as m\n\ndef f():\n    return int(os.path.join('', '{R}')) + m.floor(0.5)\n",
+        "f",
+        calls("import M", "M.f()"),
+    ),
+    Case(
+        "such a call of a method, of a module that is imported in a branch",
+        "try:\n    import json\nexcept ImportError:\n    pass\n\n"
+        "class A:\n    def f(self):\n        return json.loads('{R}')\n",
+        "A.f",
+        calls("import M", "M.A().f()"),
+    ),
     Case("a default argument", F + "\n\ndef use(g=f):\n    return g()\n", "f", calls("from M import use", "use()")),
     Case("a partial", F, "f", calls("import functools\nfrom M import f\nP = functools.partial(f, 1)", "P()")),
     Case("a dispatch table", F + "\n\nTABLE = {'f': f}\n", "f", calls("from M import TABLE", "TABLE['f']()")),

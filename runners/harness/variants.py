@@ -56,6 +56,7 @@ class Variants:
         headers = [_indent(lines[node.lineno - 1]) + b"class %s:\n" % node.name.encode() for node in classes]
         inside = _indent([*headers, lines[self.unit_line - 1]][0])  # of an `if` or `try`
         self.headers = [b"if 1:\n", *headers] if inside else headers
+        self.imported = _imported(tree)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             tree = self.unit(source)
@@ -111,8 +112,13 @@ class Variants:
         return tree
 
     def codes(self, tree: ast.Module) -> list[CodeType]:
-        """Compile a tree; return the code objects from the outermost function to the target."""
-        codes, code = [], compile(tree, self.file, "exec", flags=self.flags, dont_inherit=True)
+        """Compile a tree; return the code objects from the outermost function to the target.
+
+        The module's imports go with it: from 3.11 on a call of `module.name` is compiled in another way than one of an
+        object's method, by what is imported at the top.
+        """
+        module = ast.Module([*self.imported, *tree.body], [])
+        codes, code = [], compile(module, self.file, "exec", flags=self.flags, dont_inherit=True)
         for node in self.chain:
             line = starting_line(node)
             found = [c for c in code.co_consts if isinstance(c, types.CodeType) and c.co_name == node.name]
@@ -232,6 +238,20 @@ _SWAPPABLE_DECORATORS = frozenset(
     {"staticmethod", "classmethod", "property", "setter", "deleter", "getter", "lru_cache", "cache", "cached_property"}
     | {"contextmanager", "asynccontextmanager", "abstractmethod", "override", "final", "wraps"}
 )
+
+
+def _imported(tree: ast.Module) -> list[ast.stmt]:
+    """Return imports of the names that the module's own statements import, for the compiler's eyes alone."""
+    names = []
+    nodes: list[ast.AST] = [tree]
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            names += [alias.asname or alias.name.partition(".")[0] for alias in node.names if alias.name != "*"]
+        elif not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.expr)):
+            nodes.extend(ast.iter_child_nodes(node))
+    module = ast.Module([ast.Import([ast.alias(name)]) for name in dict.fromkeys(names)], [])
+    return ast.fix_missing_locations(module).body
 
 
 def _indent(line: bytes) -> bytes:
