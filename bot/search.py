@@ -240,7 +240,7 @@ class Search(ABC):
         """Return the attempt with one more test that is run on every body; what failed before is not run again."""
         test, before = attempt.outwitted, self._key(attempt)
         self.emit(
-            "note", text=f"{REFUTED} bodies pass what steers them, not {test}: it is run on every body from now on."
+            "note", text=f"{REFUTED} bodies pass what steers the search but not {test}, which is run on every body now."
         )
         stricter = attempt.stricter()
         self.ran[self._key(stricter)] = failed(self.ran.get(before, {}), len(attempt.tests))

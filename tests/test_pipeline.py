@@ -108,7 +108,7 @@ def test_a_test_that_refutes_what_passes_the_others_steers_the_search_from_then_
     searched = replace(config, model="none", budget=Budget(seconds=3000, executions=1000))
     (done,) = repair(repo(files), searched, events).repairs
     (told,) = (fields["text"] for fields in events.of("note"))
-    assert told.startswith("3 bodies pass what steers them, not test_b.py::test_each_of_nine")
+    assert told.startswith("3 bodies pass what steers the search but not test_b.py::test_each_of_nine")
     assert [fields["verdict"].word for fields in events.of("verdict")] == ["rejected"] * 3 + ["plausible"]
     guides = [fields["guides"] for fields in events.of("stage") if fields["name"] == "generate"]
     assert guides == [["test_a.py::test_each"], ["test_a.py::test_each", "test_b.py::test_each_of_nine"]]
