@@ -24,7 +24,7 @@ from pathlib import Path
 from benchmarks.cases import LIMITS, PYTEST_SETTINGS, Case, CaseFile, Files, load, repository
 from benchmarks.fault_classes import fault_class
 from benchmarks.suites import Name, Suite, name_of, take_apart
-from bot.functions import BodyError, FunctionText, find_function, splice
+from bot.functions import BodyError, FunctionText, find_function, functions_in, splice
 from bot.localise import is_test_path
 from runners import open_runner
 from runners.choose import RunnerKind
@@ -173,6 +173,9 @@ def mutant(one: Covered, turn: int, seed: int) -> Mutant | None:
     """Return the fault that this turn draws for a function; None when it changes no body."""
     where = f"{one.package.name} {one.key.path} {one.key.qualname}"
     function = one.function
+    namesakes = [f for f in functions_in(one.package.files[one.key.path].encode()) if f.qualname == function.qualname]
+    if len(namesakes) > 1:
+        where += f" in line {one.key.first_line}"
     fault = inject(function.text, random.Random(f"{seed} {where} {turn}"))
     if fault is None or not function.text.isascii() or not fault.text.startswith(function.header):
         return None

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import random
+import textwrap
 
 import pytest
 
 from benchmarks.cases import Case, all_pass, load
 from benchmarks.fault_classes import CLASSES, EITHER, EXCESS, MISSING, SEVERAL, fault_class
-from benchmarks.mutants import main, packages
+from benchmarks.mutants import Covered, Package, main, mutant, packages
 from benchmarks.suites import name_of, take_apart
+from bot.functions import functions_in
 from runners.local import bubblewrap_works
+from runners.runner import FunctionKey
 from training.faults import OPERATORS, inject
 
 SUITE = '''
@@ -162,6 +165,18 @@ def test_packages_without_tests_are_left_out_and_test_modules_are_kept_apart(tmp
         {"tests/test_shop.py"},
     )
     assert capsys.readouterr().err == "bare: no tests in it, left out\ngone: not there, left out\n"
+
+
+def test_mutants_of_functions_of_one_name_have_names_of_their_own():
+    source = f"if True:\n{textwrap.indent(SHOP.strip(), '    ')}\nelse:\n{textwrap.indent(SHOP.strip(), '    ')}\n"
+    package = Package("shop-1.0", {"shop.py": source}, {})
+    names = set()
+    for function in functions_in(source.encode()):
+        key = FunctionKey("shop.py", "price", function.first_line)
+        made = mutant(Covered(package, key, function, "test_shop.py", take_apart(SUITE), ()), 0, 0)
+        assert made is not None
+        names.add(made.name)
+    assert names == {"shop-1.0 shop.py price in line 2 0", "shop-1.0 shop.py price in line 9 0"}
 
 
 @pytest.mark.skipif(not bubblewrap_works(), reason="needs bubblewrap")
