@@ -22,7 +22,8 @@ from bot.ranking import changed_tokens
 from bot.records import Candidate, Discovery, Patch, Rival, TestFailure, Verdict, VerdictWord
 from runners.runner import Runner
 
-RIVALS = 6  # bodies that are compared with the one judged
+RIVALS = 12  # bodies that are compared with the one judged,
+JUDGED_RIVALS = 4  # and those that do something else of which a fresh run is asked
 MARGIN = 0  # changed tokens by which a rival may be larger
 PLAIN = frozenset({"0", "1", "2"})  # numbers that anybody may have meant
 SHOWN_RIVALS = 2
@@ -119,11 +120,15 @@ def _numbers(text: str) -> frozenset[str]:
 
 
 def _different(behaviour: Behaviour, rivals: Sequence[Patch], judge: Callable[[Patch], Verdict]) -> list[Rival]:
-    """Return the rivals that do something else and stand a fresh run of the whole suite."""
+    """Return the rivals that do something else and stand a fresh run of the whole suite.
+
+    Those first that differ on no call of a test: what a test sees it mostly refutes.
+    """
+    differing = [(rival, behaviour.between(1, number)) for number, rival in enumerate(rivals, 2)]
+    hopeful = sorted((item for item in differing if item[1]), key=lambda item: any(not one.nearby for one in item[1]))
     found: list[Rival] = []
-    for number, rival in enumerate(rivals, 2):
-        differences = behaviour.between(1, number)
-        if differences and judge(rival).publishable:
+    for rival, differences in hopeful[:JUDGED_RIVALS]:
+        if judge(rival).publishable:
             found.append(Rival(rival.diff, differences[:SHOWN_CALLS]))
             if len(found) >= SHOWN_RIVALS:
                 break

@@ -8,7 +8,7 @@ import pytest
 
 from bot.behaviour import Behaviour, observe
 from bot.discover import discover
-from bot.doubt import reconsidered, told
+from bot.doubt import JUDGED_RIVALS, reconsidered, told
 from bot.functions import functions_in
 from bot.patches import joined, make_patch
 from bot.records import Candidate, Spent, Suspect, Verdict
@@ -145,6 +145,14 @@ def test_a_number_that_stands_nowhere_makes_no_rival_and_one_of_the_code_does(be
     verdict, judged = bench.reconsider("tariff", invented, [right[1]], test="test_tariff")
     assert verdict.word == "suspect"
     assert "size < 1024" in verdict.rivals[0].diff
+
+
+def test_rivals_that_no_test_tells_from_the_patch_are_judged_first_and_not_all_of_the_others(bench):
+    told_apart = ["width // height", "height // width", "width / height", "height / width", "width", "height"]
+    verdict, judged = bench.reconsider("area", "width * height", [*told_apart, "width ** height"])
+    assert b"width ** height" in judged[0].after
+    assert len(judged) == JUDGED_RIVALS < len(told_apart)
+    assert ["width ** height" in rival.diff for rival in verdict.rivals] == [True]
 
 
 def test_where_failing_tests_were_held_out_a_patch_with_a_rival_is_proposed_but_not_called_strong(bench):
