@@ -14,13 +14,14 @@ import re
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from bot import __version__
 from bot.errors import BundleError
 from bot.journal import masked_urls
-from bot.records import Discovery, Patch, Repair, to_json
+from bot.records import Difference, Discovery, Patch, Repair, to_json
 
 SCHEMA = 1
 FILE = "bundle.json"
@@ -31,6 +32,7 @@ OTHERS = (JOURNAL, MARKDOWN, HTML, RESULT, PATCH)
 LARGEST = 16 << 20  # bytes of one file of the bundle
 MOST = 1000  # items of one list
 SHOWN_DIFFERENCES = 50
+SHOWN_DIFF = 3000  # characters of a change that is only shown
 LONGEST = 100_000  # characters of one text
 COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -83,12 +85,21 @@ class Failing:
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """One call of a passing test that does something else with the change."""
+    """One call of a passing test that does something else with the change, or one that tells two changes apart."""
 
     arguments: str
     before: str
     after: str
     node_id: str  # the test that makes it
+    nearby: bool = False  # no test makes it: it is a small step away from one that this test makes
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """Another change that passes everything too, and the calls on which it does something else. It is only shown."""
+
+    diff: str
+    differences: tuple[Changed, ...]  # before: with the change that is proposed; after: with this one
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +120,7 @@ class Proposal:
     spent: Mapping[str, float]
     compared: int = 0  # calls of passing tests that the old and the new body were both seen to do
     differences: tuple[Changed, ...] = ()  # those of them whose result changes
+    alternatives: tuple[Alternative, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,15 +242,22 @@ def _proposal(repair: Repair, patches: Sequence[Patch], contents: _Contents) -> 
         "level": verdict.level,
         "regression_tests": verdict.regression_tests,
         "compared": verdict.compared,
-        "differences": [
-            {name: getattr(one, name)[:300] for name in ("arguments", "before", "after", "node_id")}
-            for one in verdict.differences[:SHOWN_DIFFERENCES]
-            if not one.nearby
+        "differences": _calls(one for one in verdict.differences if not one.nearby),
+        "alternatives": [
+            {"diff": rival.diff[:SHOWN_DIFF], "differences": _calls(rival.differences)} for rival in verdict.rivals
         ],
         "origin": candidate.origin if candidate else "",
         "setting": candidate.setting if candidate else "",
         "spent": to_json(repair.spent),
     }
+
+
+def _calls(differences: Iterable[Difference]) -> list[dict[str, Any]]:
+    return [
+        {name: getattr(one, name)[:300] for name in ("arguments", "before", "after", "node_id")}
+        | {"nearby": one.nearby}
+        for one in islice(differences, SHOWN_DIFFERENCES)
+    ]
 
 
 def _described(path: Path) -> dict[str, Any]:
@@ -313,10 +332,8 @@ def _read_proposal(part: _Reader) -> Proposal:
         level=part.text("level"),
         regression_tests=part.whole("regression_tests"),
         compared=part.whole("compared"),
-        differences=tuple(
-            Changed(p.text("arguments"), p.text("before"), p.text("after"), p.text("node_id"))
-            for p in part.parts("differences")
-        ),
+        differences=_read_calls(part),
+        alternatives=tuple(Alternative(p.text("diff"), _read_calls(p)) for p in part.parts("alternatives")),
         origin=part.text("origin"),
         setting=part.text("setting"),
         spent=dict(part.part("spent").numbers_by_name()),
@@ -324,6 +341,13 @@ def _read_proposal(part: _Reader) -> Proposal:
     if not proposal.tests or not proposal.functions or not proposal.files:
         raise ValueError(f"{part.where} names no test, no function or no file")
     return proposal
+
+
+def _read_calls(part: _Reader) -> tuple[Changed, ...]:
+    return tuple(
+        Changed(p.text("arguments"), p.text("before"), p.text("after"), p.text("node_id"), p.flag("nearby"))
+        for p in part.parts("differences")
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from bot import __version__
-from bot.bundle import Bundle, FileChange, Proposal
+from bot.bundle import SHOWN_DIFF, Bundle, FileChange, Proposal
 from bot.identity import Marker, trailers
 from bot.markup import code, cut, fence, printable, words
 from bot.patch_file import diff
@@ -21,6 +21,7 @@ ROOM = 1_000  # characters kept free for what a person or GitHub adds
 TITLE_LIMIT = 120
 SHOWN_TESTS = 30
 SHOWN_CALLS = 10  # whose result changes
+CHOOSE = "Where the other one is right, write the right result of one of these calls into a test, and close this."
 DISCLOSURE = (
     "> [!NOTE]\n> **A machine wrote this change** (egcfg-fix {version}: execution-guided decoding by a code model). "
     "Tests can pass for the wrong reason. Read it before you merge it."
@@ -122,7 +123,7 @@ def _verdicts(proposals: Sequence[Proposal]) -> str:
             f"| cost | {one.spent.get('seconds', 0):.1f} s, {one.spent.get('executions', 0):.0f} executions, "
             f"{one.spent.get('tokens', 0):.0f} tokens |",
         ]
-        parts += ["\n".join(rows), *_differences(one)]
+        parts += ["\n".join(rows), *_differences(one), *_alternatives(one)]
     return "\n\n".join(parts)
 
 
@@ -146,6 +147,26 @@ def _differences(one: Proposal) -> list[str]:
         "|---|---|---|---|",
     ]
     return ["\n".join([*head, *rows, *more, "", "</details>"])]
+
+
+def _alternatives(one: Proposal) -> list[str]:
+    """Return the other changes that pass everything too, each with the calls that tell it from this one."""
+    parts = []
+    for letter, other in zip("BCDEFGH", one.alternatives, strict=False):
+        rows = [
+            f"| {' | '.join(code(cut_plain(cell, 120)) for cell in (call.arguments, call.before, call.after))} "
+            f"| {'no test makes, near one of' if call.nearby else 'is made by'} {code(cut_plain(call.node_id, 200))} |"
+            for call in other.differences[:SHOWN_CALLS]
+        ]
+        head = [
+            f"**Which of these results is right?** This change and change {letter} pass every test, change about as "
+            "much, and differ here:",
+            "",
+            f"| call | this change | change {letter} | a call that |",
+            "|---|---|---|---|",
+        ]
+        parts += ["\n".join([*head, *rows]), fence(cut(other.diff, SHOWN_DIFF), "diff")]
+    return [*parts, CHOOSE] if parts else []
 
 
 def _same(one: Proposal) -> list[str]:

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from bot.bundle import CONTENTS, FILE, Changed, Source, read, source_of, write
+from bot.bundle import CONTENTS, FILE, SHOWN_DIFF, Changed, Source, read, source_of, write
 from bot.errors import BundleError
 from bot.patch_file import changes, diff
-from bot.records import Candidate, Difference, Discovery, Patch, Repair, Suspect, TestFailure, Verdict
+from bot.records import Candidate, Difference, Discovery, Patch, Repair, Rival, Suspect, TestFailure, Verdict
 from runners.runner import FunctionKey
 
 BEFORE, AFTER = b"def f(x):\n    return x\n", b"def f(x):\n    return x + 1\n"
@@ -28,6 +28,8 @@ def repair(word: str = "strong") -> Repair:
     candidate = Candidate(suspect, "return x + 1\n", "edit", "", -1.0, Repair((), (), None, None, None).spent)
     verdict = Verdict(word, ("held out passes",), fixed=(failure.node_id,), regression_tests=3, level="J4 in docker")
     verdict = replace(verdict, compared=4, differences=(Difference(failure.node_id, "x=0", "0", "1"),))
+    rival = Rival("+    return x or 1\n" * 500, (Difference(failure.node_id, "x=2", "3", "2", nearby=True),))
+    verdict = replace(verdict, rivals=(rival,))
     return Repair((failure,), (suspect,), candidate, patch, verdict)
 
 
@@ -66,6 +68,10 @@ def test_what_is_written_is_read_back_and_only_what_is_worth_publishing(folder):
     assert found.together == one.files
     assert (one.kind, one.compared) == ("code", 4)
     assert one.differences == (Changed("x=0", "0", "1", "test_calc.py::test_f"),)
+    [other] = one.alternatives
+    assert other.differences == (Changed("x=2", "3", "2", "test_calc.py::test_f", nearby=True),)
+    assert other.diff.startswith("+    return x or 1\n")
+    assert len(other.diff) == SHOWN_DIFF
     assert found.failing == ("test_calc.py::test_f",) * 2
     assert "pw" not in (folder / FILE).read_text()
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from markdown_it import MarkdownIt
 
-from bot.bundle import Bundle, Changed, Failing, FileChange, Function, Proposal, Source
+from bot.bundle import Alternative, Bundle, Changed, Failing, FileChange, Function, Proposal, Source
 from bot.identity import Marker
 from bot.pull_request import BODY_LIMIT, body
 
@@ -49,6 +51,36 @@ def test_where_no_call_changes_its_result_that_is_said_in_a_line_and_where_none_
     assert "| recorded calls of passing tests | 40 compared, none changes its result |" in said(proposal())
     assert "recorded calls" not in said(proposal(compared=0))
     assert "What else changes" not in said(proposal())
+
+
+def rivalled(*others: Alternative) -> Proposal:
+    return replace(proposal(), word="plausible", alternatives=others)
+
+
+def test_another_change_that_passes_too_stands_beside_the_calls_that_tell_them_apart():
+    near = Changed("x=2", "3", "2", "test_calc.py::test_g", nearby=True)
+    made = Changed("x=5", "6", "5", "test_calc.py::test_g")
+    text = said(rivalled(Alternative("-    return x\n+    return x or 1\n", (near, made))))
+    assert "| call | this change | change B | a call that |" in text
+    assert "| `x=2` | `3` | `2` | no test makes, near one of `test_calc.py::test_g` |" in text
+    assert "| `x=5` | `6` | `5` | is made by `test_calc.py::test_g` |" in text
+    assert "```diff\n-    return x\n+    return x or 1\n```" in text
+    assert (
+        text.index("Which of these results") < text.index("Where the other one is right") < text.index("## The change")
+    )
+    assert "Which of these" not in said(proposal())
+
+
+def test_another_change_is_only_ever_code_and_of_bounded_size():
+    calls = tuple(Changed(HOSTILE * 9, HOSTILE, HOSTILE[::-1], HOSTILE, nearby=True) for _ in range(50))
+    text = said(rivalled(*[Alternative(HOSTILE * 900 + "\n~~~\n```\n", calls)] * 9))
+    assert len(text) <= BODY_LIMIT
+    tokens = MarkdownIt("commonmark").enable("table").parse(text)
+    assert not any(one.type == "html_block" and "e.example" in one.content for one in tokens)
+    for token in tokens:
+        for one in token.children or ():
+            assert one.type != "image"
+            assert "@octocat" not in (one.content if one.type == "text" else "")
 
 
 def test_what_objects_say_of_themselves_is_only_ever_code_in_a_table_of_bounded_size():
