@@ -121,6 +121,27 @@ def test_a_resumed_run_doubts_a_proposal_for_the_same_rivals_as_a_fresh_one(repo
     assert "session" not in events
 
 
+def test_a_resumed_run_has_the_same_tests_steer_as_the_first_one_came_to(repo):
+    files = {
+        "calc.py": "def each(total, parts):\n    return total % parts\n",
+        "test_a.py": "from calc import each\n\n\ndef test_each():\n    assert each(4, 2) in (2, 4, 6, 8, 16)\n",
+        "test_b.py": "from calc import each\n\n\ndef test_each_of_nine():\n    assert each(9, 2) == 4\n",
+    }
+    root = repo(files)
+    config = Config(runner="local", model="none", budget=Budget(seconds=1200, executions=600))
+    with journal.Journal.create(root, {}) as log:
+        first = repair(root, config, log).repairs[0]
+    assert first.patch is not None
+    assert first.verdict is not None
+    assert "steered by test_b.py::test_each_of_nine too" in first.verdict.reasons[-1]
+    again = repair(root, config, silent, earlier=earlier(journal.read(log.path)))
+    (second,) = again.repairs
+    assert second.patch is not None
+    assert second.verdict is not None
+    assert (second.patch.after, second.verdict.reasons) == (first.patch.after, first.verdict.reasons)
+    assert again.spent.executions == 0
+
+
 def test_a_proposal_whose_rivals_are_not_known_is_judged_after_the_search():
     suspect = Suspect(FunctionKey("a.py", "f", 1), 1.0, 1.0, 1.0, "")
     found = {"body": "    return 1\n", "origin": "edit", "setting": "single edits", "logprob": None, "guided": -2}
