@@ -128,6 +128,14 @@ class Search(ABC):
         """Return passing bodies in the order in which they are judged; `best` is the order of `bot.ranking`."""
         return best
 
+    def _hopeful(self, attempt: Attempt) -> bool:  # noqa: ARG002
+        """Say whether it can be told of a body that it is better than the doubtful ones."""
+        return False
+
+    def _promising(self, attempt: Attempt, best: list[Candidate]) -> list[Candidate]:  # noqa: ARG002
+        """Return those of `best` that are judged at all."""
+        return best
+
     def _explained(self, failures: tuple[TestFailure, ...], found: Judged) -> Judged:  # noqa: ARG002
         """Return a doubtful patch with what helps a person to decide about it."""
         return found
@@ -213,7 +221,7 @@ class Search(ABC):
             if left.exceeded(Spent()):
                 return None
             found = self._search(attempt, left, look)
-            if found is not None or len(self.doubtful) - doubtful >= SUSPECT_PATCHES:
+            if found is not None or self._enough(attempt, doubtful):
                 return found
             attempt = self._stricter(attempt) if attempt.outwitted else None
         return None
@@ -232,9 +240,13 @@ class Search(ABC):
                 found = self._best(attempt, lot)
                 if found is not None:
                     return found
-                if attempt.outwitted or len(self.doubtful) - doubtful >= SUSPECT_PATCHES:
+                if attempt.outwitted or self._enough(attempt, doubtful):
                     return None
         return None
+
+    def _enough(self, attempt: Attempt, doubtful: int) -> bool:
+        """Say whether as many doubtful patches were found since there were `doubtful` as end a search."""
+        return len(self.doubtful) - doubtful >= SUSPECT_PATCHES and not self._hopeful(attempt)
 
     def _stricter(self, attempt: Attempt) -> Attempt:
         """Return the attempt with one more test that is run on every body; what failed before is not run again."""
@@ -292,7 +304,7 @@ class Search(ABC):
         known = {one.body for one in attempt.passing}
         attempt.passing.extend(one for one in best if one.body not in known)
         rivals = self._preferred(attempt, ranked(attempt.passing, faulty))
-        for candidate in best[:JUDGED]:
+        for candidate in self._promising(attempt, best)[:JUDGED]:
             attempt.judged.add(candidate.body)
             judged = self._judge(attempt, candidate, rivals)
             if judged is None:

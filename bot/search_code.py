@@ -14,7 +14,7 @@ from bot.functions import BodyError, splice
 from bot.localise import rank
 from bot.patches import joined, make_patch, moved_onto, original_frame, original_key
 from bot.records import Budget, Candidate, Patch, Suspect, TestFailure, Verdict
-from bot.search import Aim, Judged, Look, Search
+from bot.search import SUSPECT_PATCHES, Aim, Judged, Look, Search
 from bot.spectrum import Spectrum
 from bot.verify import verify
 from runners.runner import SuiteRequest
@@ -78,6 +78,25 @@ class CodeSearch(Search):
             found = answers[1:] if answers else [Kept()] * len(bodies)  # what cannot be told is not asked again
             attempt.kept.update(zip(bodies, found, strict=True))
         return sorted(best, key=lambda candidate: -attempt.kept.get(candidate.body, Kept()).held)
+
+    def _hopeful(self, attempt: Attempt) -> bool:
+        """True while all doubtful patches fail an example of the docstring: one that keeps more is better."""
+        doubted = self._doubted(attempt)
+        return bool(doubted) and all(one.failed for one in doubted)
+
+    def _promising(self, attempt: Attempt, best: list[Candidate]) -> list[Candidate]:
+        """Return, after a few doubtful patches, those bodies alone that keep more examples than any of these."""
+        doubted = self._doubted(attempt)
+        if len(doubted) < SUSPECT_PATCHES:
+            return best
+        most = max(one.held for one in doubted)
+        return [candidate for candidate in best if attempt.kept.get(candidate.body, Kept()).held > most]
+
+    def _doubted(self, attempt: Attempt) -> list[Kept]:
+        """Return what the doubtful bodies of this function make of its examples."""
+        key = attempt.suspect.key
+        bodies = [one.body for one, *_ in self.doubtful if one.suspect.key == key]
+        return [attempt.kept.get(body, Kept()) for body in bodies]
 
     def _judge(
         self, attempt: Attempt, candidate: Candidate, rivals: Sequence[Candidate]

@@ -379,3 +379,24 @@ def test_of_bodies_that_pass_the_one_that_keeps_the_docstrings_examples_is_propo
     scope: dict[str, Any] = {}
     exec(done.patch.after, scope)
     assert scope["once"]([5, 6, 5]) == [6]
+
+
+def test_the_search_goes_on_while_all_that_passes_fails_an_example_of_the_docstring(repo, config, monkeypatch):
+    monkeypatch.setattr("bot.search.SUSPECT_PATCHES", 1)
+    monkeypatch.setattr("bot.search_code.SUSPECT_PATCHES", 1)
+    monkeypatch.setattr("bot.generate.RIVALS", 1)  # each passing body is a lot of its own
+    code = (
+        "def first(items):\n"
+        '    """Return the first.\n\n    >>> first([1, 2])\n    1\n    >>> first([3, 4])\n    3\n    """\n'
+        "    return items[2]\n"
+    )
+    tests = "from first import first\n\n\ndef test_first():\n    assert first([7, 7]) == 7\n"
+    events = Events()
+    searched = replace(config, model="none", budget=Budget(seconds=1200, executions=200))
+    (done,) = repair(repo({"first.py": code, "test_first.py": tests}), searched, events).repairs
+    patches = [fields["patch"].diff for fields in events.of("verdict")]
+    assert "return items[1]" in patches[0]
+    assert [fields["verdict"].word for fields in events.of("verdict")][:1] == ["suspect"]
+    assert len(patches) == 2, "what keeps no more examples is not judged"
+    assert done.patch is not None
+    assert any(right in done.patch.diff for right in ("return items[0]", "return items[-2]"))
