@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from bot import __version__
-from bot.bundle import SHOWN_DIFF, Bundle, FileChange, Proposal
+from bot.bundle import SHOWN_DIFF, Bundle, Changed, FileChange, Proposal
 from bot.identity import Marker, trailers
 from bot.markup import code, cut, fence, printable, words
 from bot.patch_file import diff
@@ -132,11 +132,7 @@ def _differences(one: Proposal) -> list[str]:
     if not one.differences:
         return []
     count, shown = len(one.differences), one.differences[:SHOWN_CALLS]
-    rows = [
-        f"| {' | '.join(code(cut_plain(cell, 120)) for cell in (call.arguments, call.before, call.after))} "
-        f"| {code(cut_plain(call.node_id, 200))} |"
-        for call in shown
-    ]
+    rows = [_call(call) for call in shown]
     more = [f"\nAnd {count - SHOWN_CALLS} more."] if count > SHOWN_CALLS else []
     compared = f" of {one.compared}" if one.compared >= count else ""
     calls = "1 call" if count == 1 else f"{count} calls"
@@ -154,8 +150,7 @@ def _alternatives(one: Proposal) -> list[str]:
     parts = []
     for letter, other in zip("BCDEFGH", one.alternatives, strict=False):
         rows = [
-            f"| {' | '.join(code(cut_plain(cell, 120)) for cell in (call.arguments, call.before, call.after))} "
-            f"| {'no test makes, near one of' if call.nearby else 'is made by'} {code(cut_plain(call.node_id, 200))} |"
+            _call(call, "no test makes, near one of " if call.nearby else "is made by ")
             for call in other.differences[:SHOWN_CALLS]
         ]
         head = [
@@ -167,6 +162,12 @@ def _alternatives(one: Proposal) -> list[str]:
         ]
         parts += ["\n".join([*head, *rows]), fence(cut(other.diff, SHOWN_DIFF), "diff")]
     return [*parts, CHOOSE] if parts else []
+
+
+def _call(call: Changed, which: str = "") -> str:
+    """Return a row of a table of calls: arguments, both results, and the test after `which`."""
+    cells = [code(cut_plain(cell, 120)) for cell in (call.arguments, call.before, call.after)]
+    return f"| {' | '.join(cells)} | {which}{code(cut_plain(call.node_id, 200))} |"
 
 
 def _same(one: Proposal) -> list[str]:
