@@ -13,6 +13,8 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import TypeGuard
 
+from bot.syntax import last_name
+
 Function = ast.FunctionDef
 Name = tuple[str, str]  # class or "", function
 
@@ -60,13 +62,10 @@ def _is_test(node: ast.stmt) -> TypeGuard[Function]:
     return (
         isinstance(node, ast.FunctionDef)
         and node.name.startswith("test")
-        and not any(_name(one.func if isinstance(one, ast.Call) else one) == "fixture" for one in node.decorator_list)
+        and not any(
+            last_name(one.func if isinstance(one, ast.Call) else one) == "fixture" for one in node.decorator_list
+        )
     )
-
-
-def _name(node: ast.expr) -> str:
-    """Return the last name of a dotted one, "" for what is none."""
-    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
 
 
 def _split_block(block: list[ast.stmt]) -> Iterator[ast.stmt]:
@@ -104,5 +103,5 @@ def _asserts(statement: ast.stmt) -> bool:
 def _is_assert_call(node: ast.AST) -> bool:
     if not isinstance(node, ast.Call):
         return False
-    name = _name(node.func)
+    name = last_name(node.func)
     return name.lower().startswith("assert") or name in ("raises", "fail")

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from bot.functions import FunctionNode, FunctionText
+from bot.syntax import last_name
 
 EXACT, PARTIAL, WEAK, EMPTY = 3, 2, 1, 0  # how much an assertion pins down
 
@@ -78,12 +79,12 @@ def _ways_out(function: FunctionNode) -> Iterator[str]:
             yield "it returns before its end"
         elif isinstance(node, ast.Try):
             yield "it catches exceptions"
-        elif isinstance(node, ast.Call) and _called(node) in ESCAPES:
-            yield f"it calls {_called(node)}"
-        elif isinstance(node, ast.Call) and _called(node) == "approx" and (node.keywords or len(node.args) > 1):
+        elif isinstance(node, ast.Call) and last_name(node.func) in ESCAPES:
+            yield f"it calls {last_name(node.func)}"
+        elif isinstance(node, ast.Call) and last_name(node.func) == "approx" and (node.keywords or len(node.args) > 1):
             yield "it sets a tolerance"
-        elif isinstance(node, ast.Call) and _called(node) in REPLACING:
-            yield f"it replaces code ({_called(node)})"
+        elif isinstance(node, ast.Call) and last_name(node.func) in REPLACING:
+            yield f"it replaces code ({last_name(node.func)})"
         elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store | ast.Del):
             yield "it sets an attribute"
         elif isinstance(node, ast.Global | ast.Nonlocal | ast.Import | ast.ImportFrom):
@@ -104,12 +105,12 @@ def _asserted(nodes: list[ast.stmt], *, always: bool) -> Iterator[Assertion]:
             yield ast.unparse(node.test), _strength(node.test), always
         elif isinstance(node, ast.Expr):
             value = node.value.value if isinstance(node.value, ast.Await) else node.value
-            if isinstance(value, ast.Call) and _called(value).startswith("assert"):
+            if isinstance(value, ast.Call) and last_name(value.func).startswith("assert"):
                 yield ast.unparse(value), _call_strength(value), always
         elif isinstance(node, ast.With | ast.AsyncWith):
             for item in node.items:
                 call = item.context_expr
-                if isinstance(call, ast.Call) and _called(call) in CONTEXTS:
+                if isinstance(call, ast.Call) and last_name(call.func) in CONTEXTS:
                     yield ast.unparse(call), _context_strength(call), always
             yield from _asserted(node.body, always=always)
         elif isinstance(node, ast.For | ast.AsyncFor | ast.While | ast.If | ast.Try):
@@ -146,13 +147,19 @@ def _strength(test: ast.expr) -> int:
         weak = any(isinstance(op, ast.NotEq | ast.IsNot | ast.NotIn) for op in test.ops)
         exact = isinstance(test.ops[0], ast.Is) and len(test.ops) == 1
         return WEAK if weak else EXACT if exact else PARTIAL
-    if isinstance(test, ast.Call) and _called(test) in ("isinstance", "issubclass", "hasattr", "callable", "bool"):
+    if isinstance(test, ast.Call) and last_name(test.func) in (
+        "isinstance",
+        "issubclass",
+        "hasattr",
+        "callable",
+        "bool",
+    ):
         return WEAK
     return PARTIAL if isinstance(test, ast.Call) else WEAK
 
 
 def _call_strength(call: ast.Call) -> int:
-    name = _called(call)
+    name = last_name(call.func)
     arguments = [ast.dump(argument) for argument in call.args]
     if arguments and not any(isinstance(node, ast.Name | ast.Call) for a in call.args for node in ast.walk(a)):
         return EMPTY
@@ -170,11 +177,6 @@ def _context_strength(call: ast.Call) -> int:
 def _inside(function: FunctionNode) -> Iterator[ast.AST]:
     for statement in function.body:
         yield from ast.walk(statement)
-
-
-def _called(call: ast.Call) -> str:
-    function = call.func
-    return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
 
 
 def _node(text: str) -> FunctionNode | None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from bot.syntax import last_name
+
 _OPERATORS = {
     ast.Add: "add",
     ast.Sub: "sub",
@@ -124,6 +126,5 @@ def _behind(node: ast.AST) -> Iterator[str]:
         yield from _TRUTH
     elif isinstance(node, ast.Call):
         function = node.func
-        name = function.id if isinstance(function, ast.Name) else getattr(function, "attr", "")
-        yield from _BUILTINS.get(name, ())
+        yield from _BUILTINS.get(last_name(function), ())
         yield from ("call",) if isinstance(function, ast.Name) else ()

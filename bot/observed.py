@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from bot.functions import FunctionNode, FunctionText
-from bot.syntax import smallest, statements_at
+from bot.syntax import last_name, smallest, statements_at
 from runners.runner import TestRun
 
 LITERAL_CHARS = 400
@@ -105,8 +105,7 @@ def _literal(function: FunctionNode, side: ast.expr, seen: str) -> Iterator[_Cha
     if _value(seen) is None and seen != "None":
         return
     if isinstance(side, ast.Call) and len(side.args) == 1 and not side.keywords:  # pytest.approx(0.5)
-        name = side.func.attr if isinstance(side.func, ast.Attribute) else getattr(side.func, "id", "")
-        side = side.args[0] if name == "approx" else side
+        side = side.args[0] if last_name(side.func) == "approx" else side
     if isinstance(side, ast.Name):
         given = [
             one.value

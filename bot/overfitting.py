@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from bot.functions import FunctionNode, FunctionText
-from bot.syntax import parsed
+from bot.syntax import last_name, parsed
 
 Constant = str | bytes | int | float | complex
 
@@ -144,7 +144,7 @@ def _deleted(old: FunctionNode, new: FunctionNode) -> Iterator[str]:
         isinstance(n, ast.Raise) for n in _statements(new)
     ):
         yield "it no longer raises anything, which it did"
-    called = {_called(n) for n in _statements(new) if isinstance(n, ast.Call)}
+    called = {last_name(n.func) for n in _statements(new) if isinstance(n, ast.Call)}
     dropped = {name for name in _called_alone(old) if name not in called}
     if len(dropped) > 1:
         yield f"it no longer calls {', '.join(sorted(dropped)[:3])}"
@@ -171,8 +171,8 @@ def _called_alone(node: FunctionNode) -> Iterator[str]:
     for child in _statements(node):
         if isinstance(child, ast.Expr):
             value = child.value.value if isinstance(child.value, ast.Await) else child.value
-            if isinstance(value, ast.Call) and _called(value):
-                yield _called(value)
+            if isinstance(value, ast.Call) and last_name(value.func):
+                yield last_name(value.func)
 
 
 def _count(node: FunctionNode) -> int:
@@ -214,7 +214,7 @@ def _seen(tests: Sequence[str]) -> _Tests:
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             continue
         for node in ast.walk(tree):
-            if isinstance(node, ast.Call) and _called(node) in ("raises", "warns", "skip", "xfail", "fail"):
+            if isinstance(node, ast.Call) and last_name(node.func) in ("raises", "warns", "skip", "xfail", "fail"):
                 for child in ast.walk(node):
                     if isinstance(child, ast.Constant):
                         child.value = None  # a message that a repair may have to produce
@@ -223,7 +223,7 @@ def _seen(tests: Sequence[str]) -> _Tests:
             if isinstance(node, ast.Compare):
                 sides = [node.left, *node.comparators]
                 expected.update(text for side in sides if (text := _canonical(side)) and _worth(side))
-            elif isinstance(node, ast.Call) and _called(node).startswith("assert"):
+            elif isinstance(node, ast.Call) and last_name(node.func).startswith("assert"):
                 expected.update(text for argument in node.args if (text := _canonical(argument)) and _worth(argument))
     return _Tests(frozenset(constants), frozenset(expected))
 
@@ -307,7 +307,7 @@ def _literal_parts(nodes: Iterable[ast.expr]) -> Iterator[object]:
 
 def _swallows(node: ast.AST) -> bool:
     """True for a handler of everything that does nothing but go on, and for suppress(Exception)."""
-    if isinstance(node, ast.Call) and _called(node) == "suppress":
+    if isinstance(node, ast.Call) and last_name(node.func) == "suppress":
         return any(_is_broad(argument) for argument in node.args)
     if not isinstance(node, ast.ExceptHandler) or not (node.type is None or _is_broad(node.type)):
         return False
@@ -323,13 +323,6 @@ def _is_broad(node: ast.expr) -> bool:
     if isinstance(node, ast.Tuple):
         return any(_is_broad(part) for part in node.elts)
     return isinstance(node, ast.Name) and node.id in ("Exception", "BaseException")
-
-
-def _called(node: ast.Call) -> str:
-    function = node.func
-    return (
-        function.attr if isinstance(function, ast.Attribute) else function.id if isinstance(function, ast.Name) else ""
-    )
 
 
 def _names(node: FunctionNode) -> set[str]:

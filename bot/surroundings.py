@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from bot.decoding.prompt import Part
 from bot.functions import FunctionNode, FunctionText, find_function, functions_in
-from bot.syntax import parsed
+from bot.syntax import last_name, parsed
 from runners.runner import FunctionKey
 
 Read = Callable[[str], bytes]  # path -> the file's bytes; any exception means that it cannot be read
@@ -336,8 +336,7 @@ def _is_fixture(node: ast.stmt, name: str) -> bool:
         return False
     for decorator in node.decorator_list:
         call = decorator.func if isinstance(decorator, ast.Call) else decorator
-        kind = call.attr if isinstance(call, ast.Attribute) else getattr(call, "id", "")
-        if kind in ("fixture", "yield_fixture"):
+        if last_name(call) in ("fixture", "yield_fixture"):
             given = [k.value for k in decorator.keywords if k.arg == "name"] if isinstance(decorator, ast.Call) else []
             called = given[0].value if given and isinstance(given[0], ast.Constant) else node.name
             return bool(called == name)

@@ -1,4 +1,4 @@
-"""Parses and compiles source text without a word, and finds the statements at a line of it.
+"""Parses and compiles source text without a word; finds the statements at a line, and the last name of a dotted one.
 
 Warnings about it are the repository's business, or the model's. Warning filters belong to the whole process, so there
 is one lock for all who change them.
@@ -34,6 +34,11 @@ def compiled(source: str | bytes | ast.Module, name: str) -> CodeType:
     """Return the code of a module named `name` in tracebacks. Raises as `parsed`, and OverflowError."""
     with quiet():
         return compile(source, name, "exec", dont_inherit=True)
+
+
+def last_name(node: ast.AST) -> str:
+    """Return the last name of a dotted expression, such as a decorator or what is called; "" for any other."""
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
 
 
 def statements_at(tree: ast.AST, line: int) -> list[ast.stmt]:
